@@ -10,6 +10,7 @@ from tqdm import tqdm
 from pipeline import checkpoint
 from pipeline.checkpoint import Checkpoint, History
 from pipeline.errors import PipelineError
+from pipeline.optimizers import Schedule
 from pipeline.record import Record
 
 
@@ -28,10 +29,14 @@ class Seeding(keras.callbacks.Callback):
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Adds the learning rate of an epoch's last step to its results."""
+    """Adds the learning rate of an epoch's last batch to its results."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.schedule = schedule
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(self.schedule(self.model.optimizer.iterations - 1))
 
 
 class Divergence(keras.callbacks.Callback):
@@ -58,7 +63,7 @@ class TargetAccuracy(keras.callbacks.Callback):
 
 
 class Checkpointing(keras.callbacks.Callback):
-    """Saves where training stands after each epoch, and takes it up from there.
+    """Saves where training stands after each epoch, and takes up the optimizer from there.
 
     It must come after the callbacks whose state it saves and restores.
     """
@@ -66,40 +71,44 @@ class Checkpointing(keras.callbacks.Callback):
     def __init__(
         self,
         inputs: Record,
+        history: History,
         resumed: Checkpoint | None,
         early_stopping: keras.callbacks.EarlyStopping | None,
     ) -> None:
         super().__init__()
         self.inputs = inputs
+        self.history = history
         self.resumed = resumed
         self.early_stopping = early_stopping
-        self.history: History = resumed.progress["history"] if resumed else []
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102
         if self.resumed is None:
             return
-        arrays, progress = self.resumed.arrays, self.resumed.progress
-        for index, variable in enumerate(self._variables()):
-            variable.assign(arrays[f"variable_{index}"])
+        variables = self.model.optimizer.variables
+        for variable, array in zip(variables, self.resumed.optimizer, strict=True):
+            variable.assign(array)
         if self.early_stopping:
             for name in ("best", "best_epoch", "wait"):
-                setattr(self.early_stopping, name, progress[name])
-            count = len(self.model.get_weights())
-            self.early_stopping.best_weights = [arrays[f"best_{index}"] for index in range(count)]
+                setattr(self.early_stopping, name, self.resumed.progress[name])
+            self.early_stopping.best_weights = self.resumed.best
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
         self.history.append(dict(logs))
         progress = {"history": self.history, "stopped": self.model.stop_training}
-        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self._variables())}
+        best = []
         if self.early_stopping:
             progress |= {n: getattr(self.early_stopping, n) for n in ("best", "best_epoch", "wait")}
             best = self.early_stopping.best_weights
-            arrays |= {f"best_{index}": array for index, array in enumerate(best)}
         self.inputs.check()  # or training on edited inputs would be saved under the name of others
-        checkpoint.save(Checkpoint(self.inputs.fingerprint(), progress, arrays))
-
-    def _variables(self) -> list[keras.Variable]:
-        return [*self.model.weights, *self.model.optimizer.variables]
+        checkpoint.save(
+            Checkpoint(
+                self.inputs.fingerprint(),
+                progress,
+                weights=self.model.get_weights(),
+                optimizer=[variable.numpy() for variable in self.model.optimizer.variables],
+                best=best,
+            )
+        )
 
 
 class Progress(keras.callbacks.Callback):

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pipeline.artifacts import write_npz
 
 PATH = Path("models/checkpoint.npz")
+ARRAYS = ("weights", "optimizer", "best")
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = list[NDArray[Any]]
 History = list[dict[str, float]]  # an epoch each: accuracy, loss, their val_ twins, learning_rate
 
 
@@ -24,18 +25,27 @@ class Checkpoint:
     Attributes:
         fingerprint: what it belongs to: data, parameters, code and library versions.
         progress: what JSON can hold, the history among it.
-        arrays: weights and the state of the optimizer, by name.
+        weights: of the model, in its own order.
+        optimizer: the state of the optimizer, in its own order.
+        best: the weights that early stopping would restore; empty without it.
     """
 
     fingerprint: str
     progress: dict[str, Any]
-    arrays: Arrays
+    weights: Arrays
+    optimizer: Arrays
+    best: Arrays
 
 
 def save(checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of an earlier epoch."""
     text = json.dumps({"fingerprint": checkpoint.fingerprint, **checkpoint.progress})
-    write_npz(PATH, progress=np.array(text), **checkpoint.arrays)
+    arrays = {
+        f"{name}_{index}": array
+        for name in ARRAYS
+        for index, array in enumerate(getattr(checkpoint, name))
+    }
+    write_npz(PATH, progress=np.array(text), **arrays)
 
 
 def load(fingerprint: str) -> Checkpoint | None:
@@ -45,8 +55,8 @@ def load(fingerprint: str) -> Checkpoint | None:
     """
     try:
         with np.load(PATH, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        progress = json.loads(str(arrays.pop("progress")))
+            content = dict(archive)
+        progress = json.loads(str(content.pop("progress")))
     except FileNotFoundError:
         return None
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
@@ -55,7 +65,12 @@ def load(fingerprint: str) -> Checkpoint | None:
     if progress.pop("fingerprint") != fingerprint:
         print(f"{PATH} belongs to other inputs: starting over", flush=True)
         return None
-    return Checkpoint(fingerprint, progress, arrays)
+    # NumPy keeps the order in which the arrays were saved.
+    arrays = {
+        name: [array for key, array in content.items() if key.startswith(f"{name}_")]
+        for name in ARRAYS
+    }
+    return Checkpoint(fingerprint, progress, **arrays)
 
 
 def discard() -> None:

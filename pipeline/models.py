@@ -1,28 +1,126 @@
-"""Building a model from its parameters."""
+"""Building a model from its parameters.
+
+Every model maps float32 `[N, 28, 28]` to the probabilities of the classes, float32 `[N, 10]`.
+"""
+
+from typing import Any
 
 import keras
+from keras import layers
 
+from pipeline import transfer
+from pipeline.batch_normalization import fused, plain
 from pipeline.dataset import CLASS_NAMES, IMAGE_SIZE
-from pipeline.hyperparameters import MlpParams
+from pipeline.hyperparameters import (
+    CnnParams,
+    Hyperparameters,
+    MlpParams,
+    Regularisation,
+    ResnetParams,
+    TransferParams,
+)
+
+# Of the batch normalisation's running averages: they have to follow trainings of a few epochs.
+MOMENTUM = 0.9
 
 
-def build(params: MlpParams, seed: int) -> keras.Model:
-    """Return a multi-layer perceptron, its weights drawn by `seed`.
+def build(params: Hyperparameters) -> keras.Model:
+    """Return a model of the family that `model.name` names, its weights drawn by `seed`.
 
-    It maps float32 `[N, 28, 28]` to the probabilities of the classes, float32 `[N, 10]`.
+    Raises:
+        PipelineError: the weights of a known network are not to be had.
     """
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(params.seed)
+    keras.config.set_dtype_policy(params.train.precision)
     images = keras.Input((IMAGE_SIZE, IMAGE_SIZE), name="images")
-    x = keras.layers.Flatten()(images)
-    for units in params.hidden_units:
-        x = keras.layers.Dense(
-            units,
-            activation="relu",
-            kernel_regularizer=keras.regularizers.L2(params.l2) if params.l2 else None,
-        )(x)
+    match params.model:
+        case MlpParams():
+            features = _mlp(images, params.model)
+        case CnnParams():
+            features = _cnn(_with_channel(images), params.model)
+        case ResnetParams():
+            features = _resnet(_with_channel(images), params.model)
+        case TransferParams():
+            features = transfer.features(_with_channel(images), params.model, MOMENTUM)
+    # Probabilities in float32 also where the rest computes in bfloat16.
+    probabilities = layers.Dense(
+        len(CLASS_NAMES), activation="softmax", dtype="float32", name="probabilities"
+    )(features)
+    return fused(keras.Model(images, probabilities, name=params.model.name))
+
+
+def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
+    """Return the trained `model` as it is to be saved: for plain Keras, and told how to run."""
+    saved = plain(model)
+    saved.compile(jit_compile=params.jit_compile)
+    return saved
+
+
+def _mlp(x: Any, params: MlpParams) -> Any:
+    return _dense(layers.Flatten()(x), params.hidden_units, params)
+
+
+def _cnn(x: Any, params: CnnParams) -> Any:
+    """Two convolutions and a pooling for each of `filters`, then dense layers."""
+    for filters in params.filters:
+        for _ in range(2):
+            x = layers.Activation("relu")(_convolution(x, filters, 3, params))
+        x = layers.MaxPooling2D(2)(x)
         if params.dropout:
-            x = keras.layers.Dropout(params.dropout)(x)
-    probabilities = keras.layers.Dense(
-        len(CLASS_NAMES), activation="softmax", name="probabilities"
+            x = layers.Dropout(params.dropout)(x)
+    return _dense(layers.Flatten()(x), params.hidden_units, params)
+
+
+def _resnet(x: Any, params: ResnetParams) -> Any:
+    """He et al., Deep Residual Learning for Image Recognition, 2016, for small images.
+
+    The images are pooled to 14 by 14 at once. Each further group of blocks halves that and
+    doubles the width.
+    """
+    x = layers.MaxPooling2D(2)(_convolution(x, params.width // 2, 3, params))
+    x = layers.Activation("relu")(x)
+    for group, blocks in enumerate(params.blocks):
+        for block in range(blocks):
+            strides = 2 if group and not block else 1
+            x = _residual_block(x, params.width * 2**group, strides, params)
+    x = layers.GlobalAveragePooling2D()(x)
+    return layers.Dropout(params.dropout)(x) if params.dropout else x
+
+
+def _residual_block(x: Any, filters: int, strides: int, params: ResnetParams) -> Any:
+    shortcut = x
+    if strides > 1 or x.shape[-1] != filters:
+        shortcut = _convolution(x, filters, 1, params, strides)
+    x = layers.Activation("relu")(_convolution(x, filters, 3, params, strides))
+    x = _convolution(x, filters, 3, params)
+    return layers.Activation("relu")(layers.Add()([x, shortcut]))
+
+
+def _convolution(x: Any, filters: int, size: int, params: Regularisation, strides: int = 1) -> Any:
+    """Apply a convolution, its outputs normalised."""
+    x = layers.Conv2D(
+        filters,
+        size,
+        strides,
+        padding="same",
+        use_bias=False,  # the normalisation has one
+        kernel_initializer="he_normal",
+        kernel_regularizer=_l2(params),
     )(x)
-    return keras.Model(images, probabilities, name=params.name)
+    return layers.BatchNormalization(momentum=MOMENTUM)(x)
+
+
+def _dense(x: Any, hidden_units: list[int], params: Regularisation) -> Any:
+    for units in hidden_units:
+        x = layers.Dense(units, activation="relu", kernel_regularizer=_l2(params))(x)
+        if params.dropout:
+            x = layers.Dropout(params.dropout)(x)
+    return x
+
+
+def _l2(params: Regularisation) -> keras.Regularizer | None:
+    return keras.regularizers.L2(params.l2) if params.l2 else None
+
+
+def _with_channel(images: Any) -> Any:
+    return layers.Reshape((IMAGE_SIZE, IMAGE_SIZE, 1))(images)

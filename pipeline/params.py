@@ -3,7 +3,7 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,13 +56,23 @@ def load_yaml(path: str) -> dict[str, Any]:
         PipelineError: the file is missing, is not YAML, or holds no mapping.
     """
     try:
-        content = _Loader(Path(path).read_text(encoding="utf-8")).get_single_data()
+        return parse_yaml(Path(path).read_bytes(), path)
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run from the project's root folder") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bad UTF-8, an impossible date
-        raise PipelineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def parse_yaml(text: str | bytes, name: str) -> dict[str, Any]:
+    """Return the mapping that YAML text holds; errors call it `name`.
+
+    Raises:
+        PipelineError: it is not YAML, or holds no mapping.
+    """
+    try:
+        content = _Loader(text).get_single_data()
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+        raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise PipelineError(f"{path} holds {type(content).__name__}, not a mapping of parameters")
+        raise PipelineError(f"{name} holds {type(content).__name__}, not a mapping of parameters")
     return content
 
 
@@ -121,17 +131,55 @@ def _unknown(location: tuple[str, ...], allowed: tuple[str, ...]) -> str:
 
 
 def _describe(detail: ErrorDetails, schema: type[Section]) -> str:
-    location = tuple(str(part) for part in detail["loc"])
+    location, section = _locate(schema, detail["loc"])
     name = ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        return _unknown(location, _keys(schema, location[:-1]))
-    if detail["type"] == "missing":
-        return f"{PARAMS_FILE}: {name} is missing"
     message = detail["msg"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return _unknown(location, tuple(section.model_fields))
+        case "missing":
+            return f"{PARAMS_FILE}: {name} is missing{_preset_hint(detail['loc'], location)}"
+        case "union_tag_not_found":
+            return f"{PARAMS_FILE}: {name}.name is missing"
+        case "union_tag_invalid":
+            context = detail["ctx"]
+            allowed = f"allowed are {context['expected_tags']}"
+            return f"{PARAMS_FILE}: {name}.name is {context['tag']!r}; {allowed}"
+        case "value_error":  # of a validator, whose text says it all
+            return f"{PARAMS_FILE}: {detail['ctx']['error']}"
     return f"{PARAMS_FILE}: {name} is {detail['input']!r}; {message[0].lower()}{message[1:]}"
 
 
-def _keys(schema: type[Section], location: tuple[str, ...]) -> tuple[str, ...]:
-    for part in location:
-        schema = cast(type[Section], schema.model_fields[part].annotation)
-    return tuple(schema.model_fields)
+def _preset_hint(path: tuple[str | int, ...], location: tuple[str, ...]) -> str:
+    """Say what sets all that a chosen variant needs; nothing where there is no choice."""
+    chosen = [str(part) for part in path if part not in location]
+    if not chosen:
+        return ""
+    return f"; `python -m pipeline preset {chosen[0]}` sets all that {chosen[0]} needs"
+
+
+def _locate(
+    schema: type[Section], path: tuple[str | int, ...]
+) -> tuple[tuple[str, ...], type[Section]]:
+    """Return the keys that lead to `path`, and the innermost section on the way.
+
+    Where several sections are possible, their `name` is a part of the path, but no key.
+    """
+    keys: list[str] = []
+    section, found = schema, cast(Any, schema)
+    for part in path:
+        if variants := [v for v in get_args(found) if part in get_args(_name_of(v))]:
+            found = variants[0]
+        else:
+            keys.append(str(part))
+            field = section.model_fields.get(str(part)) if found is section else None
+            found = field.annotation if field else None
+        if isinstance(found, type) and issubclass(found, Section):
+            section = found
+    return tuple(keys), section
+
+
+def _name_of(variant: Any) -> Any:
+    """Return the type of a section's `name`; None of anything else."""
+    fields = getattr(variant, "model_fields", {})
+    return fields["name"].annotation if "name" in fields else None

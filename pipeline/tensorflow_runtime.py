@@ -28,11 +28,12 @@ CHATTER = (
 )
 
 
-def start(threads: int) -> None:
-    """Import TensorFlow on the CPU alone, with a fixed number of `threads` for each operation.
+def start(*, jit_compile: bool) -> None:
+    """Import TensorFlow on the CPU alone, set to give the same bits on any number of cores.
 
     How an operation is cut into pieces can change the order of its sums and so the last bits of
-    its result. Fixed threads make that independent of how many cores there are to run them.
+    its result, so the number of threads is fixed. What XLA compiles runs on one; the ordinary
+    operations use two, and are told to be deterministic, which XLA always is.
     """
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
@@ -41,8 +42,10 @@ def start(threads: int) -> None:
         import keras
         import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(1 if jit_compile else 2)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+        if not jit_compile:
+            tf.config.experimental.enable_op_determinism()  # Keras would not use XLA with it
         tf.config.list_logical_devices()  # makes TensorFlow start now, while its chatter is caught
     # Whatever the user's keras.json says.
     keras.config.set_floatx("float32")

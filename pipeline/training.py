@@ -2,13 +2,15 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline import checkpoint
+from pipeline import checkpoint, optimizers, transfer
+from pipeline.augmentation import augment
 from pipeline.callbacks import (
     Checkpointing,
     Divergence,
@@ -17,10 +19,11 @@ from pipeline.callbacks import (
     Seeding,
     TargetAccuracy,
 )
-from pipeline.checkpoint import History
-from pipeline.dataset import Dataset
+from pipeline.checkpoint import Checkpoint, History
+from pipeline.dataset import CLASS_NAMES, Dataset
 from pipeline.errors import PipelineError
-from pipeline.hyperparameters import TrainParams
+from pipeline.hyperparameters import Hyperparameters, TrainParams, TransferParams
+from pipeline.optimizers import Phase
 from pipeline.record import Record
 
 # Each call into TensorFlow costs about as much as a batch of a small model, so a call is given a
@@ -55,8 +58,7 @@ def fit(
     model: keras.Model,
     train: Dataset,
     validation: Dataset,
-    params: TrainParams,
-    seed: int,
+    params: Hyperparameters,
     *,
     inputs: Record,
     label: str = "",
@@ -71,45 +73,43 @@ def fit(
         PipelineError: the data cannot serve the parameters, training diverged, or an input was
             changed meanwhile.
     """
-    _check(train, validation, params)
-    steps = len(train.labels) // params.batch_size
-    chunk_steps = min(steps, max(1, CHUNK_IMAGES // params.batch_size))
-    trainer = ChunkTrainer(model.inputs, model.outputs)
-    trainer.compile(
-        optimizer=keras.optimizers.Adam(params.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=["accuracy"],
-        jit_compile=True,
-    )
-    trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be restored
-
+    _check(train, validation, params.train)
     resumed = checkpoint.load(inputs.fingerprint())
-    done = len(resumed.progress["history"]) if resumed else 0
-    if done:
-        print(f"going on after epoch {done} of {params.epochs}{label}", flush=True)
-    stopped = resumed is not None and resumed.progress["stopped"]
-    early_stopping = _early_stopping(params)
-    checkpointing = Checkpointing(inputs, resumed, early_stopping)
-    trainer.fit(
-        _chunks(train, params.batch_size, chunk_steps, seed, first_epoch=done),
-        initial_epoch=done,
-        epochs=done if stopped else params.epochs,
-        steps_per_epoch=-(-steps // chunk_steps),
-        validation_data=tuple(validation) if len(validation.labels) else None,
-        validation_batch_size=VALIDATION_BATCH_SIZE,
-        callbacks=[
-            Seeding(seed),
-            LearningRate(),
-            Divergence(),
-            *([TargetAccuracy(params.target_accuracy)] if params.target_accuracy else []),
-            *([early_stopping] if early_stopping else []),
-            checkpointing,
-            Progress(label),
-        ],
-        shuffle=False,
-        verbose=0,
-    )
-    return checkpointing.history
+    history: History = resumed.progress["history"] if resumed else []
+    if resumed:
+        print(f"going on after epoch {len(history)} of {params.train.epochs}{label}", flush=True)
+        model.set_weights(resumed.weights)
+
+    steps = len(train.labels) // params.train.batch_size
+    chunk_steps = min(steps, max(1, CHUNK_IMAGES // params.train.batch_size))
+    for phase in _phases(params, resumed):
+        if isinstance(params.model, TransferParams):
+            transfer.set_trainable(model, params.model, frozen=phase.frozen)
+        schedule = optimizers.schedule(params.train, phase, steps)
+        early_stopping = None if phase.frozen else _early_stopping(params.train)
+        target = None if phase.frozen else params.train.target_accuracy
+        going_on = resumed if phase.first < len(history) else None
+        trainer = _trainer(model, params, optimizers.build(params.train, schedule))
+        trainer.fit(
+            _chunks(train, params, chunk_steps, first_epoch=len(history)),
+            initial_epoch=len(history),
+            epochs=phase.end,
+            steps_per_epoch=-(-steps // chunk_steps),
+            validation_data=tuple(validation) if len(validation.labels) else None,
+            validation_batch_size=VALIDATION_BATCH_SIZE,
+            callbacks=[
+                Seeding(params.seed),
+                LearningRate(schedule),
+                Divergence(),
+                *([TargetAccuracy(target)] if target else []),
+                *([early_stopping] if early_stopping else []),
+                Checkpointing(inputs, history, going_on, early_stopping),
+                Progress(label),
+            ],
+            shuffle=False,
+            verbose=0,
+        )
+    return history
 
 
 def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
@@ -125,6 +125,23 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
         )
 
 
+def _phases(params: Hyperparameters, resumed: Checkpoint | None) -> list[Phase]:
+    """Return what is left to do; where nothing is, the last phase, cut to what is done."""
+    epochs, frozen = params.train.epochs, params.frozen_epochs
+    phases = [Phase(0, epochs, params.train.learning_rate)]
+    if isinstance(params.model, TransferParams) and frozen:
+        phases = [
+            Phase(0, frozen, params.train.learning_rate, frozen=True),
+            Phase(frozen, epochs, params.model.fine_tuning_rate),
+        ]
+    if resumed is None:
+        return phases
+    done = len(resumed.progress["history"])
+    if resumed.progress["stopped"] or done == epochs:
+        return [phases[-1]._replace(end=done)]
+    return [phase for phase in phases if phase.end > done]
+
+
 def _early_stopping(params: TrainParams) -> keras.callbacks.EarlyStopping | None:
     if params.early_stopping is None:
         return None
@@ -133,17 +150,47 @@ def _early_stopping(params: TrainParams) -> keras.callbacks.EarlyStopping | None
     )
 
 
+def _trainer(
+    model: keras.Model, params: Hyperparameters, optimizer: keras.Optimizer
+) -> ChunkTrainer:
+    """Return a trainer of `model`, which shares its weights."""
+    trainer = ChunkTrainer(model.inputs, model.outputs)
+    trainer.compile(
+        optimizer, _loss(params.train), metrics=["accuracy"], jit_compile=params.jit_compile
+    )
+    optimizer.build(trainer.trainable_variables)  # so that its state can be restored
+    return trainer
+
+
+def _loss(params: TrainParams) -> Any:
+    """Return the cross-entropy in nats; Keras knows label smoothing for one-hot labels alone."""
+    if not params.label_smoothing:
+        return keras.losses.SparseCategoricalCrossentropy()
+    smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
+
+    def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), len(CLASS_NAMES))
+        return smoothed(one_hot, probabilities)
+
+    return loss
+
+
 def _chunks(
-    train: Dataset, batch_size: int, chunk_steps: int, seed: int, first_epoch: int
+    train: Dataset, params: Hyperparameters, chunk_steps: int, first_epoch: int
 ) -> Iterator[Chunk]:
     """Yield the chunks of one epoch after another, without end."""
+    batch_size = params.train.batch_size
     shape = (chunk_steps, batch_size)
     for epoch in itertools.count(first_epoch):
-        order = np.random.default_rng([seed, epoch]).permutation(len(train.labels))
+        rng = np.random.default_rng([params.seed, epoch])
+        order = rng.permutation(len(train.labels))
         steps = len(order) // batch_size
         for first in range(0, steps, chunk_steps):
             rows = order[first * batch_size : (first + chunk_steps) * batch_size]
             rows = np.resize(rows, chunk_steps * batch_size)
-            images = train.images[rows].reshape(*shape, *train.images.shape[1:])
-            labels = train.labels[rows].reshape(shape)
-            yield images, labels, np.array([min(chunk_steps, steps - first)], np.int32)
+            images = augment(train.images[rows], params.train.augmentation, rng)
+            yield (
+                images.reshape(*shape, *images.shape[1:]),
+                train.labels[rows].reshape(shape),
+                np.array([min(chunk_steps, steps - first)], np.int32),
+            )

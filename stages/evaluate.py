@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from pipeline import evaluation, stage, tensorflow_runtime
+from pipeline import evaluation, stage
 from pipeline.artifacts import write_csv, write_json, write_npz
 from pipeline.dataset import CLASS_NAMES, PREDICTIONS, TEST, TRAIN, load
 from pipeline.evaluation import EvaluateParams
 from pipeline.params import DataSource, Section, label
+from pipeline.prediction import load_model, predict
 
 
 class Params(Section):
@@ -18,9 +19,6 @@ class Params(Section):
 
 def evaluate(params: Params) -> None:
     """Write `metrics/evaluate.json`, two tables in `plots`, and the test probabilities."""
-    tensorflow_runtime.start(threads=1)
-    from pipeline.prediction import load_model, predict  # imports TensorFlow
-
     model = load_model(Path("models/model.keras"))
     train, test = load(TRAIN), load(TEST)
     probabilities = predict(model, test.images)

@@ -1,5 +1,6 @@
 """Build the model, train it, and keep it with the history of its training."""
 
+import time
 from pathlib import Path
 
 from pipeline import checkpoint, stage, tensorflow_runtime
@@ -15,23 +16,27 @@ COLUMNS = (*RESULTS, "learning_rate")
 
 def train(params: Hyperparameters, inputs: Record) -> None:
     """Write `models/model.keras`, `metrics/train.json` and `plots/history.csv`."""
-    tensorflow_runtime.start(threads=1)
+    tensorflow_runtime.start(jit_compile=params.jit_compile)
     from pipeline import models, training  # these import TensorFlow
 
-    model = models.build(params.model, params.seed)
+    model = models.build(params)
+    started = time.perf_counter(), time.process_time()
     history = training.fit(
         model,
         load(TRAIN),
         load(VALIDATION),
-        params.train,
-        params.seed,
+        params,
         inputs=inputs,
         label=label(params.data.source),
     )
 
+    wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
+    print(f"trained in {wall:.1f} s, {processor:.1f} s of processor time", flush=True)
+
     kept = len(history) - 1
     if params.train.early_stopping:
-        kept = min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+        candidates = range(params.frozen_epochs, len(history))
+        kept = min(candidates, key=lambda epoch: history[epoch]["val_loss"])
     rows = [rounded(row) for row in history]
     summary = {
         "source": params.data.source,
@@ -41,7 +46,7 @@ def train(params: Hyperparameters, inputs: Record) -> None:
         **{name: rows[kept][name] for name in RESULTS if name in rows[kept]},
     }
 
-    write_model(Path("models/model.keras"), model)
+    write_model(Path("models/model.keras"), models.finished(model, params))
     write_csv(
         Path("plots/history.csv"),
         ("epoch", *COLUMNS),

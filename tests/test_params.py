@@ -29,6 +29,34 @@ from tests.conftest import Project
         ("train", {"model.hidden_units": [128, -1]}, ["hidden_units.1 is -1"]),
         ("train", {"model.name": "mpl"}, ["model.name", "'mpl'", "'mlp'"]),
         ("train", {"model": 7}, ["model is 7"]),
+        (
+            "train",
+            {"model.width": 64},
+            ["model.width is unknown", "allowed here: dropout, l2, name, hidden_units"],
+        ),
+        (
+            "train",
+            {"model": {"name": "resnet", "width": 8, "blocks": [], "dropout": 0.0, "l2": 0.0}},
+            ["model.blocks is []", "at least 1"],
+        ),
+        (
+            "train",
+            {"model.hidden_units": [], "model.l2": 0.1},
+            ["model.l2 must be 0 without model.hidden_units"],
+        ),
+        ("train", {"train.momentum": 0.9}, ["train.momentum has no effect on adam"]),
+        (
+            "train",
+            {"train.optimizer": "sgd", "train.momentum": 0.9},
+            ["train.weight_decay is empty; sgd needs a number"],
+        ),
+        ("train", {"train.warmup_epochs": 2}, ["warmup_epochs is 2", "below the 2 epochs"]),
+        ("train", {"train.jit_compile": "yes"}, ["jit_compile is 'yes'", "'auto', True or False"]),
+        (
+            "train",
+            {"train.augmentation.flop": True},
+            ["train.augmentation.flop is unknown", "did you mean train.augmentation.flip?"],
+        ),
         ("evaluate", {"evaluate.calibration_bins": 0}, ["calibration_bins is 0"]),
         (
             "preprocess",
@@ -54,6 +82,20 @@ def test_a_wrong_value_is_one_line_and_nothing_is_written(
     for part in ["params.yaml", *expected]:
         assert part in done.stderr
     assert {file: file.stat().st_mtime_ns for file in finished.outputs()} == outputs
+
+
+def test_another_family_needs_other_parameters(finished: Project) -> None:
+    params = (finished.path / "params.yaml").read_text()
+    try:
+        finished.set_params({"model.name": "cnn"})
+        done = finished.stage("train")
+    finally:
+        (finished.path / "params.yaml").write_text(params)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "train: params.yaml: model.filters is missing; "
+        "`python -m pipeline preset cnn` sets all that cnn needs\n"
+    )
 
 
 @pytest.mark.parametrize(

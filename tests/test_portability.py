@@ -15,8 +15,19 @@ from tests.conftest import Project
     [
         (("download", "preprocess", "train", "evaluate", "plot"), {"model.dropout": 0.2}),
         (("train",), {"model.hidden_units": [512, 64], "train.batch_size": 256}),
+        (
+            ("train",),
+            {
+                "train.optimizer": "sgd",
+                "train.momentum": 0.9,
+                "train.weight_decay": 0.001,
+                "train.schedule": "cosine",
+                "train.label_smoothing": 0.1,
+                "train.augmentation": {"flip": True, "shift": 2, "erase": 0.5},
+            },
+        ),
     ],
-    ids=["all stages", "wide layers, large batches"],
+    ids=["all stages", "wide layers, large batches", "sgd, cosine, smoothed, augmented"],
 )
 def test_a_haswell_gives_the_same_bytes(
     project: Project, stages: tuple[str, ...], changes: dict[str, object]

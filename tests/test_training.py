@@ -83,6 +83,23 @@ def test_hidden_layers_dropout_and_l2_are_built(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.05, 0.1, 0.1, 0.1, 0.1]),
+        ("cosine", [0.05, 0.1, 0.075, 0.025, 0]),
+        ("one-cycle", [0.05, 0.1, 0.0667, 0.0333, 0]),
+    ],
+)
+def test_a_schedule_rises_and_falls(project: Project, schedule: str, expected: list[float]) -> None:
+    changes = {"train.epochs": 5, "train.warmup_epochs": 2, "train.learning_rate": 0.1}
+    sgd = {"train.optimizer": "sgd", "train.momentum": 0.0, "train.weight_decay": 0.0}
+    rows = train(project, changes | sgd | {"train.schedule": schedule})
+    # That of an epoch's last batch, of 28: a step before the schedule's value at its end.
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
