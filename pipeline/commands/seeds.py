@@ -48,10 +48,9 @@ def execute(arguments: argparse.Namespace) -> int:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise PipelineError(f"DVC cannot queue this: {reason}") from None
     print(
-        "\nStart them, say two at a time, and see how they get on:\n"
+        f"Queued {', '.join(names)}. Run them, here two at a time:\n"
         "    dvc queue start -j 2\n"
-        "    dvc queue status\n"
-        "Each then stands for all of them. Against the seeds of another run, say of main:\n"
+        "Then compare them, by any of their names, with the seeds of another run, here of main:\n"
         f"    python -m pipeline compare --seeds main {names[0]}"
     )
     return 0
