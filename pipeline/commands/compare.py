@@ -21,9 +21,9 @@ RULES = """
 The verdict on two runs is "better" or "worse" only where both agree: the 95 % bootstrap interval
 of the difference in test accuracy excludes 0, and McNemar's exact p-value is below 0.05.
 Otherwise it is "within noise". This is about the choice of the test images, and says nothing of
-the luck of the seed. That is for --seeds: it compares the group of all experiments that differ
-from BASE by seed alone with the group of REV, and the verdict is "better" or "worse" where
-Welch's 95 % interval of the difference of the mean test accuracies excludes 0.
+the luck of the seed. That is for --seeds: it takes BASE together with all experiments of the same
+data, code and parameters but for the seed, REV likewise, and the verdict is "better" or "worse"
+where Welch's 95 % interval of the difference of the two mean test accuracies excludes 0.
 """
 
 
@@ -54,7 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _check_same_test_set(base: Run, other: Run) -> None:
     sources = base.metrics().get("source"), other.metrics().get("source")
-    if sources[0] != sources[1]:
+    if None not in sources and sources[0] != sources[1]:  # the first results did not say
         raise PipelineError(
             f"{base.name} and {other.name} cannot be compared: "
             f"their data is {sources[0]} and {sources[1]}"
@@ -80,6 +80,7 @@ def _compare_runs(base: Run, other: Run) -> dict[str, Any]:
     return {
         "base": asdict(base),
         "other": asdict(other),
+        "source": base.metrics().get("source"),
         "metrics": {
             name: _pair(metrics.get(name), other_metrics.get(name))
             for name in metrics | other_metrics
@@ -123,7 +124,7 @@ def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
     return {
         "base": _describe(groups[0]),
         "other": _describe(groups[1]),
-        "source": base.metrics()["source"],
+        "source": base.metrics().get("source"),
         "accuracy": asdict(means),
         "verdict": means.verdict,
         "reason": means.reason,
@@ -151,8 +152,8 @@ def _print_runs(report: dict[str, Any]) -> None:
             for name, m in metrics.items()
         ],
     )
-    source = label(metrics["source"]["base"])
-    print(f"\nAccuracy on the same {accuracy['images']} test images{source}:")
+    data = label(report["source"])
+    print(f"\nAccuracy on the same {accuracy['images']:,} test images{data}:")
     print(f"{_interval(accuracy)} (paired bootstrap);")
     print(
         f"only {base} is right on {accuracy['base_alone']} of them, only {other} on "
