@@ -18,6 +18,7 @@ from pipeline import dvc_cache, environment, fashion_mnist
 from pipeline.artifacts import write_json
 from pipeline.errors import PipelineError
 from pipeline.params import PARAMS_FILE, load_yaml
+from pipeline.revisions import git, resolve
 
 Stages = dict[str, dict[str, Any]]
 
@@ -54,14 +55,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Verify in a temporary clone; exit status 0 only if everything agrees."""
-    commit = _resolve(arguments.revision)
+    commit = resolve(arguments.revision)
     report = arguments.report.resolve()
     report.unlink(missing_ok=True)  # one of an earlier run must not pass for this one's
     root = Path.cwd()
     variables = os.environ | _variables()
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
-        _git("clone", "--quiet", "--shared", "--no-checkout", str(root), folder)
-        _git("-C", folder, "checkout", "--quiet", "--detach", commit)
+        git("clone", "--quiet", "--shared", "--no-checkout", str(root), folder)
+        git("-C", folder, "checkout", "--quiet", "--detach", commit)
         if not Path(folder, "dvc.lock").exists():
             raise PipelineError(f"{arguments.revision} has no dvc.lock: nothing is recorded there")
         os.chdir(folder)
@@ -176,20 +177,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 32 else f"{text[:29]}..."
 
 
-def _resolve(revision: str) -> str:
-    """Return the commit that a branch, tag, commit or experiment name means."""
-    try:
-        return _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
-    except PipelineError:
-        # Experiments are refs/exps/<baseline, in two parts>/<name>.
-        refs = _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{revision}").split()
-    if len(refs) == 1:
-        return refs[0]
-    if refs:
-        raise PipelineError(f"{revision} names {len(refs)} experiments: {', '.join(refs)}")
-    raise PipelineError(f"{revision} is no branch, tag, commit or experiment")
-
-
 def _variables() -> dict[str, str]:
     """Let the clone find this Python, and the data that is in reach from here."""
     places = list(fashion_mnist.local_places())
@@ -237,10 +224,3 @@ def _bring_inputs(root: Path, stages: Stages, recorded: dict[str, Any]) -> None:
 def _outputs(stage: dict[str, Any]) -> list[str]:
     entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise PipelineError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'}")
-    return done.stdout
