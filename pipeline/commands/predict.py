@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,9 @@ from pipeline.evaluation import Probabilities
 from pipeline.preprocessing import scale
 
 MODEL = Path("models/model.keras")
+# What Keras raises for a damaged archive, and for classes or settings that it does not know. Its
+# texts would mislead: a file that is no zip archive is "not found".
+LOAD_ERRORS = (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
 LIKELIEST = 3  # classes shown of a single picture
 NONE: Probabilities = np.empty((0, len(CLASS_NAMES)), np.float32)
 
@@ -105,7 +109,7 @@ def _classify(subjects: Sequence[Subject], revision: str | None) -> Probabilitie
 
         try:
             model = load_model(path)
-        except (OSError, TypeError, ValueError):  # whose texts in Keras would mislead
+        except LOAD_ERRORS:
             whose = f" of {revision}" if revision else ""
             raise PipelineError(
                 f"{MODEL}{whose} is no model that this version of the project can load"
