@@ -33,18 +33,24 @@ def experiments() -> Iterator[tuple[str, str]]:
 
 
 def read(path: str, commit: str | None) -> str:
-    """Return a text file of `commit`, or of the workspace for None, that git or DVC keeps.
+    """Return a text file, as `read_bytes` does."""
+    return read_bytes(path, commit).decode("utf-8")
+
+
+def read_bytes(path: str, commit: str | None) -> bytes:
+    """Return a file of `commit`, or of the workspace for None, that git or DVC keeps.
 
     Raises:
-        FileNotFoundError: it is not there.
-        PipelineError: DVC keeps it, and it can be had neither from the cache nor a remote.
+        FileNotFoundError: it is not there, or DVC keeps it, but neither its cache nor a remote
+            has it.
+        PipelineError: DVC cannot read it.
     """
     # Slow to import, and not every command needs it.
     import dvc.api
     from dvc.exceptions import DvcException, PathMissingError
 
     try:
-        return str(dvc.api.read(path, rev=commit))
+        return bytes(dvc.api.read(path, rev=commit, mode="rb"))
     except PathMissingError:
         raise FileNotFoundError(path) from None
     except DvcException as error:

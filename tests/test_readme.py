@@ -26,6 +26,7 @@ def test_the_walk_through_works(project: Project) -> None:
     assert "Stage 'preprocess' didn't change, skipping" in printed
     assert "Running stage 'train'" in printed
     assert "test.accuracy" in printed
+    assert printed.count("test image 0, actually ") == 2
     for changed in ("train.learning_rate", "model.dropout"):
         assert changed in printed
     assert "Data and pipelines are up to date." in printed.rpartition("files fetched")[2]
