@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from pipeline.commands import compare, predict, preset, run, seeds, verify
+from pipeline.commands import compare, predict, preset, results, run, seeds, verify
 from pipeline.errors import PipelineError
 
 
@@ -11,7 +11,7 @@ def main() -> int:
     """Run the command that the user names and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for module in (run, preset, predict, compare, seeds, verify):
+    for module in (run, preset, predict, compare, seeds, results, verify):
         name = module.__name__.rsplit(".", 1)[-1]
         summary = (module.__doc__ or "").splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)

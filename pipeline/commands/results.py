@@ -1,0 +1,261 @@
+"""Write RESULTS.md, and the table it rests on, from the recorded experiments."""
+
+import argparse
+import csv
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline import environment
+from pipeline.artifacts import write_bytes, write_csv
+from pipeline.commands.preset import applied
+from pipeline.errors import PipelineError
+from pipeline.params import PARAMS_FILE, load_yaml, parse_yaml
+from pipeline.revisions import experiments, git
+
+SECTIONS = "results.yaml"
+TABLE = Path("results.csv")
+PAGE = Path("RESULTS.md")
+# What the stage `train` prints; a clock is never part of what it writes.
+TRAINED = re.compile(r"^trained in ([\d.]+) s, ([\d.]+) s of processor time", re.MULTILINE)
+COLUMNS = (
+    "experiment",
+    "validation accuracy",
+    "test accuracy",
+    "seeds",
+    "epochs",
+    "lowest validation loss in epoch",
+    "weights",
+    "seconds",
+    "of processor",
+)
+FRONTIER = """## Accuracy against time
+
+The experiments above that no other beats in validation accuracy with less processor time.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What `results.yaml` says of a row: a preset, what is set beside it, and how many seeds."""
+
+    name: str
+    preset: str
+    set: list[str]
+    seeds: int
+
+    def command(self) -> str:
+        """Return what queues the experiments of the row."""
+        settings = "".join(f" -S {shlex.quote(setting)}" for setting in self.set)
+        return (
+            f"python -m pipeline preset {self.preset} && "
+            f"python -m pipeline seeds {self.seeds} --name {self.name}{settings}"
+        )
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters of its experiments."""
+        text = applied(self.preset, Path(PARAMS_FILE).read_text(encoding="utf-8"))
+        params = parse_yaml(text, PARAMS_FILE)
+        for setting in self.set:
+            name, _, value = setting.partition("=")
+            *parents, key = name.split(".")
+            section = params
+            for parent in parents:
+                section = section[parent]
+            section[key] = parse_yaml(f"value: {value}", setting)["value"]
+        return params
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment gave; `params` is a hash of what is trained on what."""
+
+    experiment: str
+    params: str
+    val_accuracy: float
+    test_accuracy: float
+    epochs: int
+    best_epoch: int  # the one of the lowest validation loss
+    parameters: int
+    seconds: float
+    processor_seconds: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the experiments of a row gave."""
+
+    name: str
+    members: list[Result]
+
+    @property
+    def val_accuracy(self) -> float:
+        """Mean over the seeds."""
+        return mean(result.val_accuracy for result in self.members)
+
+    @property
+    def processor_seconds(self) -> float:
+        """Median over the seeds."""
+        return median(result.processor_seconds for result in self.members)
+
+    def cells(self) -> list[str]:
+        """Return what `COLUMNS` name."""
+        return [
+            self.name,
+            _spread([result.val_accuracy for result in self.members]),
+            _spread([result.test_accuracy for result in self.members]),
+            str(len(self.members)),
+            _range([result.epochs for result in self.members]),
+            _range([result.best_epoch for result in self.members]),
+            f"{self.members[0].parameters:,}",
+            f"{median(result.seconds for result in self.members):.0f}",
+            f"{self.processor_seconds:.0f}",
+        ]
+
+
+def _spread(values: list[float]) -> str:
+    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{mean(values):.4f}{spread}"
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments."""
+
+
+def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    """Bring the table up to date with the experiments that are there, and write the page."""
+    results = _recorded() | {result.experiment: result for result in _finished()}
+    used: list[Results] = []
+    text = [_introduction()]
+    for section in load_yaml(SECTIONS)["sections"]:
+        rows = [Row(**row) for row in section["rows"]]
+        groups = [Results(row.name, _of_row(row, results)) for row in rows]
+        used += groups
+        commands = "\n".join(row.command() for row in rows)
+        text.append(f"## {section['title']}\n\n{section['about']}\n\n{_table(groups)}\n")
+        text.append(f"```console\n{commands}\n```\n")
+    text.append(f"{FRONTIER}\n{_table(_frontier(used))}\n")
+    members = [asdict(result).values() for group in used for result in group.members]
+    write_csv(TABLE, [field.name for field in fields(Result)], map(list, members))
+    write_bytes(PAGE, "\n".join(text).encode())
+    print(f"{TABLE} and {PAGE} are written")
+    return 0
+
+
+def _recorded() -> dict[str, Result]:
+    """Return the results that the table holds, by experiment."""
+    if not TABLE.exists():
+        return {}
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        rows = TypeAdapter(list[Result]).validate_python(list(csv.DictReader(file)))
+    return {result.experiment: result for result in rows}
+
+
+def _finished() -> Iterator[Result]:
+    """Yield the result of each queued experiment whose log is still there."""
+    commits = dict(experiments())
+    for name, log in _logs():
+        trained = TRAINED.search(log)
+        if name not in commits or trained is None:
+            continue
+
+        def read(path: str, commit: str = commits[name]) -> str:
+            return git("show", f"{commit}:{path}")
+
+        summary = json.loads(read("metrics/train.json"))
+        history = list(csv.DictReader(read("plots/history.csv").splitlines()))
+        best = min(history, key=lambda row: float(row["val_loss"]))
+        yield Result(
+            experiment=name,
+            params=_hash(parse_yaml(read(PARAMS_FILE), PARAMS_FILE)),
+            val_accuracy=summary["val_accuracy"],
+            test_accuracy=json.loads(read("metrics/evaluate.json"))["test"]["accuracy"],
+            epochs=summary["epochs"],
+            best_epoch=int(best["epoch"]),
+            parameters=summary["parameters"],
+            seconds=float(trained[1]),
+            processor_seconds=float(trained[2]),
+        )
+
+
+def _logs() -> Iterator[tuple[str, str]]:
+    """Yield the name of each experiment that DVC's queue has run, and what it printed."""
+    from dvc.repo import Repo  # slow to import
+
+    with Repo() as repo:
+        queue = repo.experiments.celery_queue
+        for entry, _ in queue.iter_done():
+            yield entry.name, Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
+
+
+def _hash(params: dict[str, Any]) -> str:
+    content = {name: params[name] for name in ("data", "preprocess", "model", "train")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _of_row(row: Row, results: dict[str, Result]) -> list[Result]:
+    """Return the results of a row.
+
+    Raises:
+        PipelineError: one is missing, or is of other parameters.
+    """
+    found = []
+    for name in [f"{row.name}-{seed}" for seed in range(row.seeds)]:
+        if name not in results:
+            raise PipelineError(f"there is no experiment {name}; to queue it: {row.command()}")
+        if results[name].params != _hash(row.params()):
+            raise PipelineError(
+                f"experiment {name} was run with other parameters; to queue it anew, "
+                f"`dvc exp remove` it first: {row.command()}"
+            )
+        found.append(results[name])
+    return found
+
+
+def _introduction() -> str:
+    machine = environment.describe()
+    packages = machine["packages"]
+    return f"""# Results
+
+Written by `python -m pipeline results` from recorded experiments, listed one by one in
+[{TABLE}]({TABLE}). All choices were made by validation accuracy; test accuracy, on the 10,000 test
+images of
+Fashion-MNIST, is only reported. Values are means over the seeds from 0 on, with the standard
+deviation over the seeds after the sign ±.
+
+Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
+with other work going on beside it, and of processor time, over both cores. They are of
+{machine["cores"]} cores of an {machine["processor"]}, Python {machine["python"]},
+TensorFlow {packages["tensorflow"]}, Keras {packages["keras"]}.
+
+The commands under a table queue its experiments, and `dvc queue start` runs them. To tell any two
+rows apart: `python -m pipeline compare --seeds neurons-128-0 neurons-512-0`.
+"""
+
+
+def _frontier(groups: list[Results]) -> list[Results]:
+    """Return those that no other beats in validation accuracy with less time, the fastest first."""
+    frontier: list[Results] = []
+    for group in sorted(groups, key=lambda group: group.processor_seconds):
+        if not frontier or group.val_accuracy > frontier[-1].val_accuracy:
+            frontier.append(group)
+    return frontier
+
+
+def _table(groups: Iterable[Results]) -> str:
+    rows = [group.cells() for group in groups]
+    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
