@@ -117,7 +117,7 @@ def test_only_the_affected_stages_run(
 
 def test_every_module_belongs_to_a_stage() -> None:
     reached = {dep for stage in STAGES.values() for dep in stage["deps"]}
-    names = ("__main__", "comparison", "environment", "pictures", "results", "revisions")
+    names = ("__main__", "comparison", "environment", "pictures", "revisions", "runs")
     beside_dvc = {f"pipeline/{name}.py" for name in names}
     modules = {
         str(p.relative_to(ROOT)) for d in ("pipeline", "stages") for p in (ROOT / d).glob("*.py")

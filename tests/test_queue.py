@@ -12,7 +12,7 @@ from tests.conftest import Project
 from tests.test_compare import METRICS, compare, compare_json
 
 SEEDS = ("python", "-m", "pipeline", "seeds")
-WAIT = "while dvc queue status | grep -qE 'Running|Queued'; do sleep 5; done"
+WAIT = "while dvc queue status | grep -E 'Running|Queued' >/dev/null; do sleep 5; done"
 QUEUE = ("dvc", "exp", "run", "--queue")
 # Number of hidden units and seed of each experiment.
 EXPECTED: dict[str, tuple[int, int]] = {

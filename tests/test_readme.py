@@ -6,7 +6,7 @@ import sys
 from tests.conftest import ROOT, Project
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-WAIT = "while dvc queue status | grep -qE 'Running|Queued'; do sleep 1; done"
+WAIT = "while dvc queue status | grep -E 'Running|Queued' >/dev/null; do sleep 1; done"
 
 
 def test_the_walk_through_works(project: Project) -> None:

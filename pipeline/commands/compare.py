@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.params import label
-from pipeline.results import Run, SeedGroup, find_run, find_seed_groups
+from pipeline.runs import Run, SeedGroup, find_run, find_seed_groups
 
 if TYPE_CHECKING:
     from pipeline.comparison import Correct
