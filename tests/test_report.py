@@ -55,7 +55,7 @@ class Browser(webdriver.Chrome):
     def overflow(self) -> int:
         """How many pixels the page is wider than the window."""
         script = "return document.documentElement.scrollWidth - window.innerWidth"
-        return int(self.execute_script(script))  # type: ignore[no-untyped-call]
+        return int(self.execute_script(script))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,11 @@ def browser(chromium: Browser, finished: Project) -> Iterator[Browser]:
     assert {url for url in requests if not url.startswith("data:")} == {address}
 
 
+def shown(share: float) -> str:
+    """A share as WebDriver reads it from the page: without the non-breaking space."""
+    return percent(share).replace("\u00a0", " ")
+
+
 def confusions(project: Project) -> Counter[tuple[str, str]]:
     rows = read_csv(project.path / "plots/predictions.csv")
     return Counter((row["actual"], row["predicted"]) for row in rows)
@@ -104,7 +109,7 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
     assert "synthetic" in browser.texts("h1")[0]
     assert "101,770 weights" in body
     assert "2 epochs" in body
-    changed = {row.split()[0]: row.split()[1] for row in browser.texts("#run tr.changed")}
+    changed = {row.split()[0]: row.split()[1] for row in browser.texts("#run > .scroll .changed")}
     assert changed == {
         "data.source": '"synthetic"',
         "data.synthetic.train_images": "1000",
@@ -119,7 +124,7 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
 
 def test_its_numbers_are_those_of_the_run(browser: Browser, finished: Project) -> None:
     test = read_json(finished.path / "metrics/evaluate.json")["test"]
-    assert percent(test["accuracy"]) in browser.texts("h1")[0].replace("\u202f", "\u00a0")
+    assert shown(test["accuracy"]) in browser.texts("h1")[0]
     metrics = browser.texts(".metrics > div")
     assert f"{test['accuracy']:.4f}" in metrics[0]
     assert f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}" in metrics[0]
@@ -155,15 +160,13 @@ def test_cases_are_the_most_confident_mistakes_and_the_least_confident(
         for card, index in zip(cards, indices, strict=True):
             image = card.find_element(By.TAG_NAME, "img")
             assert image.get_attribute("alt") == f"test image {index}"
-            assert image.get_property("naturalWidth") == 28  # type: ignore[no-untyped-call]
+            assert image.get_property("naturalWidth") == 28
             actual, predicted = rows[index]["actual"], rows[index]["predicted"]
             lines = card.text.splitlines()
             right = actual == predicted
             assert lines[:2] == [predicted, "✓ right" if right else f"✗ actual: {actual}"]
             assert lines[2].removesuffix(" actual") == predicted
-            assert lines[3].replace("\u00a0", " ") == percent(confidence[index]).replace(
-                "\u00a0", " "
-            )
+            assert lines[3] == shown(confidence[index])
             assert f"{actual} actual" in lines
 
 
@@ -188,14 +191,11 @@ def test_the_table_is_sorted_by_keyboard(browser: Browser) -> None:
 def test_the_filter_shows_what_it_says(browser: Browser, finished: Project) -> None:
     mistakes = {pair: n for pair, n in confusions(finished).items() if pair[0] != pair[1]}
 
-    def shown() -> dict[tuple[str, str], int]:
-        groups = [group for group in browser.find("#gallery > li") if group.is_displayed()]
+    def visible() -> dict[tuple[str, str], int]:
         return {
-            (
-                group.get_attribute("data-actual") or "",
-                group.get_attribute("data-predicted") or "",
-            ): len(group.find_elements(By.TAG_NAME, "img"))
-            for group in groups
+            (title[0], title[1]): len(group.find_elements(By.TAG_NAME, "img"))
+            for group in browser.find("#gallery > li:not([hidden])")
+            if (title := group.find_element(By.TAG_NAME, "h3").text.split(" taken for "))
         }
 
     def check(actual: str, predicted: str) -> None:
@@ -204,11 +204,11 @@ def test_the_filter_shows_what_it_says(browser: Browser, finished: Project) -> N
             for pair, n in mistakes.items()
             if actual in ("", pair[0]) and predicted in ("", pair[1])
         }
-        assert shown() == {pair: min(n, 5) for pair, n in expected.items()}
+        assert visible() == {pair: min(n, 5) for pair, n in expected.items()}
         said = browser.texts("#filter output")[0]
         assert said == (
             f"Confusions: {len(expected)}. Mistakes: {sum(expected.values())}, "
-            f"of which {sum(shown().values())} are shown."
+            f"of which {sum(visible().values())} are shown."
             if expected
             else "No test image was mistaken so."
         )
@@ -264,13 +264,13 @@ def test_it_fits_the_screen(
 def test_it_prints(browser: Browser, tmp_path: Path) -> None:
     browser.emulate((A4, 1000), media="print")
     browser.refresh()
-    assert browser.overflow() <= 0
     assert not browser.find("nav")[0].is_displayed()
     pdf = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     content = base64.b64decode(pdf["data"])
     (tmp_path / "report.pdf").write_bytes(content)
     assert content.startswith(b"%PDF")
     assert all(details.get_attribute("open") for details in browser.find("details"))
+    assert browser.overflow() <= 0
 
 
 def test_the_defaults_are_the_committed_parameters() -> None:
