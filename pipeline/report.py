@@ -113,7 +113,7 @@ def render(
         names=CLASS_NAMES,
         model=run["model"]["name"],
         people=PEOPLE,
-        against_people=_against_people(results["metrics"]["test"]),
+        against_people=against_people(results["metrics"]["test"]),
         scale=_scale(results["metrics"]["test"]["accuracy"], synthetic),
         mean_confidence=_mean_confidence(results["calibration"]),
         classes=_class_results(confusion),
@@ -204,7 +204,7 @@ def _scale(accuracy: float, synthetic: bool) -> list[tuple[str, float]]:
     return sorted(known, key=lambda entry: entry[1])
 
 
-def _against_people(test: dict[str, float]) -> str:
+def against_people(test: dict[str, float]) -> str:
     """Say how the model does beside people: better or worse if their 95 % intervals are apart."""
     low, high = accuracy_interval(PEOPLE, PEOPLE_IMAGES)
     if test["accuracy_low"] > high:

@@ -280,15 +280,14 @@ def test_the_defaults_are_the_committed_parameters() -> None:
     assert yaml.safe_load((ROOT / report.DEFAULTS).read_text()) == params
 
 
-def test_the_largest_page_stays_under_two_megabytes() -> None:
-    """As many images as the parameters allow, all of them noise, which no format can shrink."""
-    rng = np.random.default_rng(0)
-    labels = np.tile(np.arange(10, dtype=np.uint8), 100)
-    test = Dataset(rng.random((1000, 28, 28), np.float32), labels)
-    probabilities = np.full((1000, 10), 0.05, np.float32)
-    probabilities[np.arange(1000), np.arange(1000) // 10 % 10] = 0.55
+def rendered(test: Dataset, probabilities: Any, count: int, per_confusion: int) -> str:
+    """The page of other predictions, beside the committed results."""
     params = PlotParams(
-        samples_per_class=1, predictions=1, mistakes=100, uncertain=100, per_confusion=8
+        samples_per_class=1,
+        predictions=1,
+        mistakes=count,
+        uncertain=count,
+        per_confusion=per_confusion,
     )
     run = {"data": {"source": "fashion-mnist"}, "model": {"name": "mlp"}}
     results = {
@@ -297,7 +296,36 @@ def test_the_largest_page_stays_under_two_megabytes() -> None:
         "history": read_csv(ROOT / "plots/history.csv"),
         "calibration": read_csv(ROOT / "plots/calibration.csv"),
     }
-    charts = dict.fromkeys(("history", "calibration"), "<svg>" + 30_000 * " " + "</svg>")
-    page = report.render(test, probabilities, params, run, results, charts)
+    charts = dict.fromkeys(("history", "calibration"), f"<svg>{' ' * 30_000}</svg>")
+    return report.render(test, probabilities, params, run, results, charts)
+
+
+def test_the_largest_page_stays_under_two_megabytes() -> None:
+    """As many images as the parameters allow, all of them noise, which no format can shrink."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(10, dtype=np.uint8), 100)
+    test = Dataset(rng.random((1000, 28, 28), np.float32), labels)
+    probabilities = np.full((1000, 10), 0.05, np.float32)
+    probabilities[np.arange(1000), np.arange(1000) // 10 % 10] = 0.55
+    page = rendered(test, probabilities, count=100, per_confusion=8)
     assert page.count("<img") == 100 + 100 + 90 * 8 + 3 * 8
     assert len(page.encode()) < 2_000_000
+
+
+def test_a_model_without_mistakes_has_a_page_too() -> None:
+    labels = np.arange(10, dtype=np.uint8)
+    test = Dataset(np.zeros((10, 28, 28), np.float32), labels)
+    page = rendered(test, np.eye(10, dtype=np.float32), count=5, per_confusion=5)
+    assert "It made no mistake." in page
+    assert page.count("<img") == 5
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.82, 0.83, "about as well as"), (0.78, 0.81, "worse than"), (0.858, 0.871, "better than")],
+)
+def test_better_than_people_needs_intervals_that_are_apart(
+    low: float, high: float, verdict: str
+) -> None:
+    """People: 835 of 1,000, whose 95 % interval by Wilson's formula is 0.811 to 0.857."""
+    assert report.against_people({"accuracy_low": low, "accuracy_high": high}) == verdict
