@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock clean
+.PHONY: help run test lint lock screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -26,6 +26,11 @@ lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt,
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
+
+screenshot:  ## Take the picture of the report that the README shows (needs Chromium)
+	@chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars \
+		--force-prefers-color-scheme=light --window-size=1280,1700 \
+		--screenshot=docs/report.png 'file://$(CURDIR)/plots/report.html'
 
 clean:  ## Remove the environment and what tools have cached; results stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

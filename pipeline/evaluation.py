@@ -14,6 +14,7 @@ from pipeline.params import Section
 
 Probabilities = NDArray[np.float32]  # [N, 10]
 Labels = NDArray[np.uint8]  # [N]
+Column = NDArray[Any]  # of a table, a number for each row
 
 # The smallest probability that enters a logarithm, as in Keras's own cross-entropy.
 EPSILON = 1e-7
@@ -43,19 +44,38 @@ def top_2_accuracy(probabilities: Probabilities, labels: Labels) -> float:
     return float(np.mean((likeliest == labels[:, None]).any(axis=1)))
 
 
-def expected_calibration_error(probabilities: Probabilities, labels: Labels, bins: int) -> float:
-    """Return the mean gap between confidence and accuracy over equal bins of confidence.
+def calibration(probabilities: Probabilities, labels: Labels, bins: int) -> dict[str, Column]:
+    """Compare confidence, the probability of the likeliest class, with accuracy.
 
-    Source: Guo et al., On Calibration of Modern Neural Networks, 2017, equation 3.
+    Returns:
+        A table by columns, with a row for each of the equal `bins` of confidence that holds any
+        image: its bounds `low` and `high`, its number of `images` (integers), and their mean
+        `confidence` and their `accuracy`.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
     index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    images = np.bincount(index, minlength=bins)
+    filled = np.flatnonzero(images)
+    return {
+        "low": filled / bins,
+        "high": (filled + 1) / bins,
+        "images": images[filled],
+        "confidence": np.bincount(index, weights=confidence)[filled] / images[filled],
+        "accuracy": np.bincount(index, weights=correct)[filled] / images[filled],
+    }
 
 
-def accuracy_interval(value: float, count: int, level: float = 0.95) -> tuple[float, float]:
+def expected_calibration_error(table: dict[str, Column]) -> float:
+    """Return the mean gap between confidence and accuracy in a table of `calibration`.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, 2017, equation 3.
+    """
+    gaps = np.abs(table["accuracy"] - table["confidence"])
+    return float((gaps * table["images"]).sum() / table["images"].sum())
+
+
+def accuracy_interval(value: float, count: float, level: float = 0.95) -> tuple[float, float]:
     """Return the bounds of the true accuracy, given `value` measured on `count` images.
 
     Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
@@ -104,7 +124,7 @@ def metrics(
                 "top_2_accuracy": top_2_accuracy(*test),
                 "macro_f1": float(per_class(confusion)["f1"].mean()),
                 "expected_calibration_error": expected_calibration_error(
-                    *test, params.calibration_bins
+                    calibration(*test, params.calibration_bins)
                 ),
             }
         ),

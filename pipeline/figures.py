@@ -1,5 +1,7 @@
 """The figures: drawn with Matplotlib's object interface, without the global state of pyplot."""
 
+import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,12 +13,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.dataset import CLASS_NAMES, Dataset
-from pipeline.evaluation import Labels, Probabilities
+from pipeline.evaluation import Probabilities, accuracy_interval
 from pipeline.params import Section
 
 # Okabe and Ito's palette, told apart with any kind of colour vision: https://jfly.uni-koeln.de/color/
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
-PANEL_COLUMNS = 3
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
+# What stands for them in an SVG.
+PAGE_COLOURS = {
+    "#000000": "currentColor",
+    "#ffffff": "var(--card)",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREY: "var(--grey)",
+}
+# The panel of pictures, in inches: the size of a case, how many side by side, and the title's room.
+CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS, HEADER = 4.0, 2.1, 3, 0.5
 
 
 class PlotParams(Section):
@@ -25,6 +36,8 @@ class PlotParams(Section):
     samples_per_class: int = Field(ge=1, le=50)
     predictions: int = Field(ge=1, le=100)
     mistakes: int = Field(ge=1, le=100)
+    uncertain: int = Field(ge=1, le=100)
+    per_confusion: int = Field(ge=1, le=8)
 
 
 @contextmanager
@@ -32,8 +45,44 @@ def style() -> Iterator[None]:
     """Draw with Matplotlib's own defaults, whatever the user has configured."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update({"figure.dpi": 100, "font.size": 10, "axes.titlesize": 10})
+        mpl.rcParams.update(
+            {
+                "figure.dpi": 100,
+                "font.size": 10,
+                "axes.titlesize": 11,
+                "figure.titlesize": 12,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "legend.frameon": False,
+            }
+        )
         yield
+
+
+def percent(share: float) -> str:
+    """Return a share as text, which says 0 or 100 % only where it is that exactly."""
+    if 0 < share < 0.001:
+        return "<0.1\u00a0%"
+    if 0.999 < share < 1:
+        return ">99.9\u00a0%"
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def svg(figure: Figure, name: str) -> str:
+    """Return `figure` as an SVG element for a page, its colours CSS variables of that page.
+
+    What `name` salts are the names by which parts of the drawing refer to others.
+    """
+    buffer = io.StringIO()
+    # The salt instead of a random one, and text that stays text.
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    drawn = buffer.getvalue()
+    drawn = re.sub(r' id="[\w.]+_\d+"', "", drawn)  # not referred to, and the same in each drawing
+    for colour, variable in PAGE_COLOURS.items():
+        drawn = drawn.replace(colour, variable)
+    return drawn[drawn.index("<svg") :]
 
 
 def samples(test: Dataset, per_class: int, label: str) -> Figure:
@@ -48,26 +97,62 @@ def samples(test: Dataset, per_class: int, label: str) -> Figure:
             strip[:, : 28 * len(images)] = np.hstack(list(images))
         row.imshow(strip, cmap="gray_r", vmin=0, vmax=1)
         row.set_ylabel(name, rotation=0, ha="right", va="center")
-        _bare(row)
+        row.set(xticks=[], yticks=[])
+        row.spines[:].set_visible(False)
     return figure
 
 
 def history(rows: Sequence[dict[str, str]], label: str) -> Figure:
     """Draw accuracy and loss by epoch, from the rows of `plots/history.csv`."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = _two_charts()
     figure.suptitle(f"Training{label}")
     epochs = [int(row["epoch"]) for row in rows]
+    charts = figure.subplots(2, 1, sharex=True)
     for axes, name, unit in zip(
-        figure.subplots(1, 2), ("accuracy", "loss"), ("share of images", "nats"), strict=True
+        charts, ("accuracy", "loss"), ("share of images", "nats"), strict=True
     ):
         axes.plot(epochs, [float(row[name]) for row in rows], "o-", color=BLUE, label="training")
         if rows[0][f"val_{name}"]:
             values = [float(row[f"val_{name}"]) for row in rows]
             axes.plot(epochs, values, "s--", color=ORANGE, label="validation")
-        axes.set(title=name.capitalize(), xlabel="epoch", ylabel=f"{name} ({unit})")
+        axes.set_ylabel(f"{name} ({unit})")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
+    charts[-1].set_xlabel("epoch")
+    figure.align_ylabels()
+    return figure
+
+
+def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
+    """Draw accuracy against confidence, from the rows of `plots/calibration.csv`.
+
+    Source of its form: Guo et al., On Calibration of Modern Neural Networks, 2017, figure 4.
+    """
+    low, high, images, confidence, accuracy = (
+        np.array([float(row[name]) for row in table])
+        for name in ("low", "high", "images", "confidence", "accuracy")
+    )
+    figure = _two_charts()
+    figure.suptitle(f"Calibration{label}")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    above.bar(
+        low, accuracy, high - low, align="edge", color=BLUE, edgecolor="white", label="accuracy"
+    )
+    bounds = [accuracy_interval(*bin_) for bin_ in zip(accuracy, images, strict=True)]
+    reach = np.abs(np.transpose(bounds) - accuracy)
+    above.errorbar(
+        confidence, accuracy, reach, fmt=".", color="black", label="95 % interval", capsize=2
+    )
+    above.plot([0, 1], [0, 1], "--", color=ORANGE, label="perfectly calibrated")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy (share of images)")
+    figure.legend(loc="outside lower center", ncols=3, columnspacing=1)
+    below.bar(low, images, high - low, align="edge", color=GREY, edgecolor="white")
+    below.set(xlabel="confidence: probability of the likeliest class", ylabel="test images")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+    figure.align_ylabels()
     return figure
 
 
@@ -77,14 +162,19 @@ def confusion(matrix: NDArray[np.intp], label: str) -> Figure:
     axes = figure.subplots()
     rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, label="share of the actual class", shrink=0.8)
+    bar = figure.colorbar(image, label="share of the actual class", shrink=0.8)
+    bar.outline.set_visible(False)
     for (actual, predicted), count in np.ndenumerate(matrix):
         colour = "white" if rates[actual, predicted] > 0.5 else "black"
         axes.text(predicted, actual, str(count), ha="center", va="center", color=colour)
     ticks = range(len(CLASS_NAMES))
     axes.set_xticks(ticks, CLASS_NAMES, rotation=45, ha="right")
     axes.set_yticks(ticks, CLASS_NAMES)
-    axes.set(title=f"Test images by class{label}", xlabel="predicted", ylabel="actual")
+    axes.set(
+        title=f"Number of test images by class{label}",
+        xlabel="predicted class",
+        ylabel="actual class",
+    )
     return figure
 
 
@@ -96,57 +186,60 @@ def predictions(
     The likeliest class is blue where it is right and orange and hatched where it is wrong; the
     right class is then marked by an arrow.
     """
-    lines = max(1, -(-len(rows) // PANEL_COLUMNS))
-    figure = Figure(figsize=(4 * PANEL_COLUMNS, 1.9 * lines + 0.5), layout="constrained")
-    figure.suptitle(title)
-    axes = figure.subplots(lines, 2 * PANEL_COLUMNS, width_ratios=[1, 1.3] * PANEL_COLUMNS)
-    pairs = axes.reshape(-1, 2)
-    for row, (picture, chart) in zip(rows, pairs, strict=False):
-        _picture(picture, test.images[row], probabilities[row], test.labels[row])
-        _chart(chart, probabilities[row], test.labels[row])
-    for unused in pairs[len(rows) :].flat:
-        unused.set_visible(False)
+    width = CASE_WIDTH * CASE_COLUMNS
+    height = HEADER + CASE_HEIGHT * max(1, -(-len(rows) // CASE_COLUMNS))
+    figure = Figure(figsize=(width, height))
+    # One pair of axes for all, in inches: dozens of small ones take seconds to draw.
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    axes.set_axis_off()
+    axes.text(width / 2, HEADER / 2, title, ha="center", va="center", size=13)
+    for place, row in enumerate(rows):
+        line, column = divmod(place, CASE_COLUMNS)
+        x, y = CASE_WIDTH * column, HEADER + CASE_HEIGHT * line
+        _picture(axes, x, y, test.images[row], probabilities[row], int(test.labels[row]))
+        _chart(axes, x, y, probabilities[row], int(test.labels[row]))
     return figure
 
 
-def most_confident_mistakes(
-    probabilities: Probabilities, labels: Labels, count: int
-) -> NDArray[np.intp]:
-    """Return the rows of up to `count` wrong predictions, the most confident first."""
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    confidence = probabilities[wrong].max(axis=1)
-    return wrong[np.argsort(-confidence, kind="stable")[:count]]
+def _two_charts() -> Figure:
+    """Return a figure for two charts, one above the other: narrow enough to be read on a phone."""
+    return Figure(figsize=(4.8, 5.2), dpi=150, layout="constrained")
 
 
 def _picture(
-    axes: Axes, image: NDArray[np.float32], probabilities: Probabilities, actual: int
+    axes: Axes,
+    x: float,
+    y: float,
+    image: NDArray[np.float32],
+    probabilities: Probabilities,
+    actual: int,
 ) -> None:
+    """Draw an image at the left of a case, with what it was taken for and whether that is right."""
     predicted = int(probabilities.argmax())
+    extent = (x + 0.15, x + 1.55, y + 1.7, y + 0.3)
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, aspect="auto")
+    centre = x + 0.85
+    axes.text(centre, y + 0.15, CLASS_NAMES[predicted], ha="center", va="center", weight="bold")
     right = predicted == actual
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1)
-    verdict = "right" if right else f"wrong, a {CLASS_NAMES[actual]}"
-    axes.set_title(f"{CLASS_NAMES[predicted]} {probabilities[predicted]:.0%}")
-    axes.set_xlabel(verdict, color=BLUE if right else ORANGE)
-    _bare(axes)
+    verdict = "right" if right else f"wrong: {CLASS_NAMES[actual]}"
+    colour = BLUE if right else ORANGE
+    axes.text(centre, y + 1.83, verdict, ha="center", va="center", color=colour)
 
 
-def _chart(axes: Axes, probabilities: Probabilities, actual: int) -> None:
+def _chart(axes: Axes, x: float, y: float, probabilities: Probabilities, actual: int) -> None:
+    """Draw the probabilities at the right of a case."""
     predicted = int(probabilities.argmax())
-    bars = axes.barh(range(len(CLASS_NAMES)), probabilities, color=GREY, edgecolor="white")
+    left, full = x + 2.4, 1.0  # where the bars begin, and the length of 100 %
+    heights = y + 0.15 + 0.175 * np.arange(len(CLASS_NAMES))
+    bars = axes.barh(heights, probabilities * full, 0.13, left=left, color=GREY)
     if predicted == actual:
         bars[predicted].set_facecolor(BLUE)
     else:
-        bars[predicted].set(facecolor=ORANGE, hatch="///")
-    if predicted != actual:
-        axes.annotate("◂", (probabilities[actual], actual), va="center", color=BLUE)
-    axes.set_yticks(range(len(CLASS_NAMES)), CLASS_NAMES, fontsize=7)
-    axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"], fontsize=7)
-    axes.set_xlim(0, 1.05)
-    axes.invert_yaxis()
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+        bars[predicted].set(facecolor=ORANGE, hatch="///", edgecolor="white")
+    axes.vlines(left, heights[0] - 0.08, heights[-1] + 0.08, color="black", linewidth=0.8)
+    for index, (name, height) in enumerate(zip(CLASS_NAMES, heights, strict=True)):
+        axes.text(left - 0.06, height, name, ha="right", va="center", size=8)
+        arrow = " ◂ actual" if index == actual != predicted else ""
+        value = percent(float(probabilities[index])) if probabilities[index] >= 0.01 else ""
+        end = left + full * float(probabilities[index]) + 0.06
+        axes.text(end, height, f"{value}{arrow}", va="center", size=8)

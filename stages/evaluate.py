@@ -18,7 +18,7 @@ class Params(Section):
 
 
 def evaluate(params: Params) -> None:
-    """Write `metrics/evaluate.json`, two tables in `plots`, and the test probabilities."""
+    """Write `metrics/evaluate.json`, three tables in `plots`, and the test probabilities."""
     model = load_model(Path("models/model.keras"))
     train, test = load(TRAIN), load(TEST)
     probabilities = predict(model, test.images)
@@ -30,8 +30,16 @@ def evaluate(params: Params) -> None:
     predicted = probabilities.argmax(axis=1)
     confusion = evaluation.confusion_matrix(predicted, test.labels)
     scores = evaluation.per_class(confusion)
+    calibration = evaluation.calibration(
+        probabilities, test.labels, params.evaluate.calibration_bins
+    )
 
     write_json(Path("metrics/evaluate.json"), metrics)
+    write_csv(
+        Path("plots/calibration.csv"),
+        tuple(calibration),
+        zip(*(column.round(6) for column in calibration.values()), strict=True),
+    )
     write_csv(
         Path("plots/per_class.csv"),
         ("class", *scores, "images"),

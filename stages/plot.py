@@ -1,42 +1,57 @@
-"""Draw what the run gave."""
+"""Draw what the run gave, and put it all on one page."""
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline import figures, stage
-from pipeline.artifacts import write_figure
+from pipeline import cases, figures, report, stage
+from pipeline.artifacts import write_bytes, write_figure
 from pipeline.dataset import PREDICTIONS, TEST, load
 from pipeline.evaluation import confusion_matrix
-from pipeline.params import DataSource, Section, label
+from pipeline.params import Section, Source, label
 
 PLOTS = Path("plots")
+METRICS = Path("metrics")
+
+
+class DataParams(Section):
+    """Of the section `data`, what decides on the data."""
+
+    source: Source
+    synthetic: dict[str, Any]
 
 
 class Params(Section):
-    """What the stage declares."""
+    """What the stage declares: its own section, and all others that the report lists."""
 
-    data: DataSource
+    seed: Any
+    data: DataParams
+    preprocess: dict[str, Any]
+    model: dict[str, Any]
+    train: dict[str, Any]
+    evaluate: dict[str, Any]
     plot: figures.PlotParams
 
 
-def plot(params: Params) -> None:
-    """Write the pictures in `plots`."""
+def plot(params: Params, run: dict[str, Any]) -> None:
+    """Write the pictures in `plots`, and `plots/report.html`."""
     suffix = label(params.data.source)
     test = load(TEST)
     with np.load(PREDICTIONS, allow_pickle=False) as arrays:
         probabilities = arrays["probabilities"]
-    with (PLOTS / "history.csv").open(encoding="utf-8", newline="") as file:
-        history = list(csv.DictReader(file))
-    confusion = confusion_matrix(probabilities.argmax(axis=1), test.labels)
+    history, calibration = read_csv(PLOTS / "history.csv"), read_csv(PLOTS / "calibration.csv")
     first = np.arange(min(params.plot.predictions, len(test.labels)))
-    mistakes = figures.most_confident_mistakes(probabilities, test.labels, params.plot.mistakes)
+    mistakes = cases.most_confident_mistakes(probabilities, test.labels)[: params.plot.mistakes]
+    confusion = confusion_matrix(probabilities.argmax(axis=1), test.labels)
 
     with figures.style():
-        for name, figure in {
+        drawn = {
             "samples": figures.samples(test, params.plot.samples_per_class, suffix),
             "history": figures.history(history, suffix),
+            "calibration": figures.calibration(calibration, suffix),
             "confusion_matrix": figures.confusion(confusion, suffix),
             "predictions": figures.predictions(
                 test, probabilities, first, f"The first test images{suffix}"
@@ -44,10 +59,33 @@ def plot(params: Params) -> None:
             "mistakes": figures.predictions(
                 test, probabilities, mistakes, f"The most confident mistakes{suffix}"
             ),
-        }.items():
+        }
+        for name, figure in drawn.items():
             write_figure(PLOTS / f"{name}.png", figure)
+        charts = {name: figures.svg(drawn[name], name) for name in ("history", "calibration")}
+
+    results = {
+        "metrics": read_json(METRICS / "evaluate.json"),
+        "training": read_json(METRICS / "train.json"),
+        "history": history,
+        "calibration": calibration,
+    }
+    page = report.render(test, probabilities, params.plot, run, results, charts)
+    write_bytes(PLOTS / "report.html", page.encode())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a mapping."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 if __name__ == "__main__":
     with stage.running("plot", Params) as this:
-        plot(this.params)
+        plot(this.params, this.inputs.params)

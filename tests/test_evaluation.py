@@ -55,8 +55,25 @@ def test_expected_calibration_error() -> None:
     probabilities[:, 0] = [0.4, 0.4, 0.9, 1.0]
     probabilities[:, 1:] = (1 - probabilities[:, :1]) / 9
     labels = np.array([0, 1, 0, 0], np.uint8)
-    error = evaluation.expected_calibration_error(probabilities, labels, bins=2)
+    table = evaluation.calibration(probabilities, labels, bins=2)
+    error = evaluation.expected_calibration_error(table)
     assert error == pytest.approx((2 * 0.1 + 2 * 0.05) / 4)
+
+
+@pytest.mark.parametrize("bins", [1, 7, 15])
+def test_calibration_table(bins: int) -> None:
+    confidences = PROBABILITIES.max(axis=1).tolist()
+    rows = []
+    for b in range(bins):
+        low, high = b / bins, (b + 1) / bins
+        inside = [i for i, c in enumerate(confidences) if low <= c < high or c == high == 1]
+        if inside:
+            hits = sum(PREDICTED[i] == LABELS[i] for i in inside)
+            mean = sum(confidences[i] for i in inside) / len(inside)
+            rows.append([low, high, len(inside), mean, hits / len(inside)])
+    table = evaluation.calibration(PROBABILITIES, LABELS, bins)
+    assert list(table) == ["low", "high", "images", "confidence", "accuracy"]
+    np.testing.assert_allclose(np.transpose(list(table.values())), rows)
 
 
 @pytest.mark.parametrize(("value", "count"), [(0.87, 10_000), (0.5, 20), (1.0, 50), (0.0, 50)])

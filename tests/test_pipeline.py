@@ -73,7 +73,8 @@ def test_training_leaves_a_row_for_each_epoch(finished: Project) -> None:
 
 
 def test_pictures_are_pictures(finished: Project) -> None:
-    for name in ("samples", "history", "confusion_matrix", "predictions", "mistakes"):
+    names = ("samples", "history", "calibration", "confusion_matrix", "predictions", "mistakes")
+    for name in names:
         content = (finished.path / f"plots/{name}.png").read_bytes()
         assert content.startswith(b"\x89PNG")
         assert b"Software" not in content
@@ -82,7 +83,13 @@ def test_pictures_are_pictures(finished: Project) -> None:
 def test_dvc_draws_the_plots(finished: Project, tmp_path: Path) -> None:
     finished.ok("dvc", "plots", "show", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
-    for title in ("Accuracy by epoch", "Loss by epoch", "Test images by class", "F1 by class"):
+    for title in (
+        "Accuracy by epoch",
+        "Loss by epoch",
+        "Accuracy by confidence",
+        "Test images by class",
+        "F1 by class",
+    ):
         assert title in page
     assert "Ankle boot" in page
 

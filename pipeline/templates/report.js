@@ -1,0 +1,57 @@
+"use strict";
+
+// A click on the head of a column sorts by it; a second click turns the order round.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    head.setAttribute("aria-sort", column === 0 ? "ascending" : "none");
+    button.addEventListener("click", () => {
+      const ascending = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of heads) other.setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const value = (row) => Number(row.cells[column].dataset.value);
+      const sign = ascending ? 1 : -1;
+      body.append(...[...body.rows].sort((a, b) => sign * (value(a) - value(b))));
+    });
+  });
+}
+
+// The filter of the confusions; the cells of the confusion matrix set it too.
+const form = document.getElementById("filter");
+const groups = [...document.getElementById("gallery").children];
+
+function filter() {
+  const { actual, predicted } = Object.fromEntries(new FormData(form));
+  for (const group of groups) {
+    group.hidden =
+      (actual !== "" && group.dataset.actual !== actual) ||
+      (predicted !== "" && group.dataset.predicted !== predicted);
+  }
+  const left = groups.filter((group) => !group.hidden);
+  const total = (name) => left.reduce((sum, group) => sum + Number(group.dataset[name]), 0);
+  form.querySelector("output").textContent = left.length
+    ? `Confusions: ${left.length}. Mistakes: ${total("count")}, of which ${total("shown")} are shown.`
+    : "No test image was mistaken so.";
+}
+
+form.hidden = false;
+form.addEventListener("change", filter);
+form.addEventListener("reset", () => setTimeout(filter));  // once the choices are reset
+for (const link of document.querySelectorAll("a[data-actual]")) {
+  link.addEventListener("click", () => {
+    form.elements.actual.value = link.dataset.actual;
+    form.elements.predicted.value = link.dataset.predicted;
+    filter();
+  });
+}
+filter();
+
+// Nothing is folded away on paper.
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});
