@@ -112,25 +112,32 @@ class Checkpointing(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows a bar for the running epoch on a terminal, and prints a line for each that ended."""
+    """Shows on a terminal how long there is to go, and prints a line for each epoch that ended."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, done: int, epochs: int, label: str) -> None:
         super().__init__()
+        self.done = done
+        self.epochs = epochs
         self.label = label
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102
         self.bar = tqdm(
-            total=self.params["steps"],
-            desc=f"epoch {epoch + 1} of {self.params['epochs']}",
+            total=(self.epochs - self.done) * self.params["steps"],
             bar_format="{desc} {bar} {percentage:3.0f} %, {remaining} to go",
             leave=False,
             disable=not sys.stderr.isatty(),
         )
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+        self.bar.set_description_str(f"epoch {epoch + 1} of {self.epochs}")
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        self.bar.close()
         results = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
-        print(f"epoch {epoch + 1} of {self.params['epochs']}: {results}{self.label}", flush=True)
+        self.bar.write(f"epoch {epoch + 1} of {self.epochs}: {results}{self.label}")
+        sys.stdout.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002, D102
+        self.bar.close()

@@ -1,7 +1,7 @@
 """Training a model with Keras `fit`: many batches at a call, and resumable after any epoch."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -61,13 +61,15 @@ def fit(
     params: Hyperparameters,
     *,
     inputs: Record,
+    on_epoch: Callable[[History], None],
     label: str = "",
 ) -> History:
     """Train `model` in place and return a row for each epoch.
 
     Each epoch takes the images in a new order and leaves out the last of them where they do not
     fill a batch. A training on the same `inputs` that was cut off goes on after its last
-    finished epoch, to the same result. `label` is put after each line of progress.
+    finished epoch, to the same result. `on_epoch` is called after each epoch with the rows so far;
+    `label` is put after each line of progress.
 
     Raises:
         PipelineError: the data cannot serve the parameters, training diverged, or an input was
@@ -104,7 +106,8 @@ def fit(
                 *([TargetAccuracy(target)] if target else []),
                 *([early_stopping] if early_stopping else []),
                 Checkpointing(inputs, history, going_on, early_stopping),
-                Progress(label),
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: on_epoch(history)),
+                Progress(len(history), params.train.epochs, label),
             ],
             shuffle=False,
             verbose=0,

@@ -36,7 +36,7 @@ class Params(Section):
     plot: figures.PlotParams
 
 
-def plot(params: Params, run: dict[str, Any]) -> None:
+def plot(params: Params) -> None:
     """Write the pictures in `plots`, and `plots/report.html`."""
     suffix = label(params.data.source)
     test = load(TEST)
@@ -70,7 +70,7 @@ def plot(params: Params, run: dict[str, Any]) -> None:
         "history": history,
         "calibration": calibration,
     }
-    page = report.render(test, probabilities, params.plot, run, results, charts)
+    page = report.render(test, probabilities, params.plot, params.model_dump(), results, charts)
     write_bytes(PLOTS / "report.html", page.encode())
 
 
@@ -88,4 +88,4 @@ def read_json(path: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     with stage.running("plot", Params) as this:
-        plot(this.params, this.inputs.params)
+        plot(this.params)

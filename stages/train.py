@@ -1,10 +1,12 @@
 """Build the model, train it, and keep it with the history of its training."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 from pipeline import checkpoint, stage, tensorflow_runtime
 from pipeline.artifacts import rounded, write_csv, write_json, write_model
+from pipeline.checkpoint import History
 from pipeline.dataset import TRAIN, VALIDATION, load
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.params import label
@@ -20,6 +22,7 @@ def train(params: Hyperparameters, inputs: Record) -> None:
     from pipeline import models, training  # these import TensorFlow
 
     model = models.build(params)
+    write_results = partial(write_history, params, model.count_params())
     started = time.perf_counter(), time.process_time()
     history = training.fit(
         model,
@@ -27,26 +30,29 @@ def train(params: Hyperparameters, inputs: Record) -> None:
         load(VALIDATION),
         params,
         inputs=inputs,
+        on_epoch=write_results,  # for those who watch `dvc metrics show` or an editor's plots
         label=label(params.data.source),
     )
-
     wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
     print(f"trained in {wall:.1f} s, {processor:.1f} s of processor time", flush=True)
+    write_results(history)
+    write_model(Path("models/model.keras"), models.finished(model, params))
 
-    kept = len(history) - 1
-    if params.train.early_stopping:
+
+def write_history(params: Hyperparameters, parameters: int, history: History) -> None:
+    """Write what the epochs so far have given."""
+    rows = [rounded(row) for row in history]
+    kept = len(rows) - 1
+    if params.train.early_stopping and kept >= params.frozen_epochs:
         candidates = range(params.frozen_epochs, len(history))
         kept = min(candidates, key=lambda epoch: history[epoch]["val_loss"])
-    rows = [rounded(row) for row in history]
     summary = {
         "source": params.data.source,
         "epochs": len(rows),
         "kept_epoch": kept + 1,
-        "parameters": model.count_params(),
+        "parameters": parameters,
         **{name: rows[kept][name] for name in RESULTS if name in rows[kept]},
     }
-
-    write_model(Path("models/model.keras"), models.finished(model, params))
     write_csv(
         Path("plots/history.csv"),
         ("epoch", *COLUMNS),

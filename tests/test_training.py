@@ -1,11 +1,19 @@
 """Training: when it stops, what it keeps, and what it refuses."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
 import zipfile
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, environment
 from tests.test_pipeline import read_csv, read_json
 
 
@@ -80,6 +88,47 @@ def test_hidden_layers_dropout_and_l2_are_built(project: Project) -> None:
     assert hidden["kernel_regularizer"]["config"]["l2"] == pytest.approx(0.001)
     assert layers[3][1]["rate"] == 0.25
     assert layers[-1][1]["activation"] == "softmax"
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(project: Project) -> None:
+    lines = project.stage("train").stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines[:2]] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert all(line.isprintable() for line in lines)
+
+    terminal, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        ["python", "-m", "stages.train"], cwd=project.path, env=environment(), stderr=inner
+    )
+    os.close(inner)
+    shown = b""
+    with contextlib.suppress(OSError):  # what Linux gives for a terminal that was closed
+        while part := os.read(terminal, 65_536):
+            shown += part
+    os.close(terminal)
+    assert process.wait() == 0
+    assert re.search(rb"\repoch 2 of 2 \S* *\d+ %, \d\d:\d\d to go", shown)
+
+
+def test_results_can_be_watched_while_training(project: Project) -> None:
+    project.set_params({"train.epochs": 200})
+    (project.path / "plots/history.csv").unlink()
+    process = subprocess.Popen(
+        ["python", "-m", "stages.train"],
+        cwd=project.path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("epoch 3 of"):
+        pass
+    rows = read_csv(project.path / "plots/history.csv")
+    summary = read_json(project.path / "metrics/train.json")
+    process.kill()
+    process.wait()
+    assert 3 <= len(rows) < 200
+    assert 3 <= summary["epochs"] < 200
 
 
 @pytest.mark.parametrize(
