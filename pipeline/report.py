@@ -18,7 +18,7 @@ from pipeline.evaluation import Probabilities, accuracy_interval, confusion_matr
 from pipeline.figures import PlotParams, percent
 from pipeline.params import load_yaml
 
-DEFAULTS = "pipeline/defaults.yaml"
+DEFAULTS = ("pipeline/defaults.yaml", "presets/mlp.yaml")
 LIKELIEST = 3  # how many classes are shown with a case
 WORST = 3  # how many confusions are named at the top
 # What else is known to happen on Fashion-MNIST. People were shown 1,000 images; the best is
@@ -125,7 +125,7 @@ def render(
         uncertain=[_case(test, probabilities, row) for row in uncertain[: params.uncertain]],
         per_confusion=params.per_confusion,
         charts={name: Markup(chart) for name, chart in charts.items()},  # noqa: S704 (drawn by us)
-        parameters=_parameters(run, load_yaml(DEFAULTS)),
+        parameters=_parameters(run),
     )
 
 
@@ -219,8 +219,8 @@ def _mean_confidence(calibration: list[dict[str, str]]) -> float:
     return total / sum(int(row["images"]) for row in calibration)
 
 
-def _parameters(run: dict[str, Any], defaults: dict[str, Any]) -> list[Parameter]:
-    default = _flat(defaults)
+def _parameters(run: dict[str, Any]) -> list[Parameter]:
+    default = {name: value for path in DEFAULTS for name, value in _flat(load_yaml(path)).items()}
     return [Parameter(name, value, default.get(name, "")) for name, value in _flat(run).items()]
 
 

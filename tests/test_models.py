@@ -1,13 +1,13 @@
 """Every family, optimizer, schedule and augmentation: it learns, and a kill changes no byte."""
 
 import signal
-import subprocess
 from typing import Any
 
 import pytest
 
-from tests.conftest import Project, environment
+from tests.conftest import Project
 from tests.test_pipeline import read_json
+from tests.test_reproducibility import start
 
 AUGMENTED = {"flip": True, "shift": 2, "erase": 0.5}
 CNN = {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "dropout": 0.1, "l2": 0.0001}
@@ -88,7 +88,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
     "transfer, new weights": ({"model": TRANSFER, "train.learning_rate": 0.003}, 0.2),
     "transfer, known weights": (
         {
-            "model": TRANSFER | {"weights": "weights", "frozen_epochs": 2},
+            "model": TRANSFER | {"weights": "weights", "frozen_epochs": 1},
             "train.early_stopping": 1,
             "train.learning_rate": 0.01,
         },
@@ -96,7 +96,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
     ),
 }
 
-TRAIN = {"train.epochs": 4, "train.batch_size": 16}
+TRAIN = {"train.epochs": 3, "train.batch_size": 16}
 
 
 def prepare(project: Project, changes: dict[str, Any]) -> None:
@@ -139,23 +139,13 @@ backbone.save_weights(sys.argv[1])
 
 def kill_after(project: Project, epoch: int) -> None:
     """Run training, and kill it as soon as `epoch` is over."""
-    process = subprocess.Popen(
-        ["python", "-m", "stages.train"],
-        cwd=project.path,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start(project, "python", "-m", "stages.train")
     assert process.stdout is not None
-    printed = []
     for line in process.stdout:
-        printed.append(line)
         if line.startswith(f"epoch {epoch} of"):
             break
     process.kill()
-    assert process.wait() == -signal.SIGKILL, "".join(printed)
+    assert process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -165,7 +155,7 @@ def test_it_learns_and_goes_on_after_a_kill_to_the_same_bytes(project: Project, 
     outputs = project.outputs("train")
     for file in outputs:
         file.unlink()
-    kill_after(project, epoch=2)
+    kill_after(project, epoch=1)
     done = project.stage("train")
     assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout
