@@ -9,8 +9,8 @@ import keras
 from keras import layers
 
 from pipeline import transfer
-from pipeline.batch_normalization import fused, plain
 from pipeline.dataset import CLASS_NAMES, IMAGE_SIZE
+from pipeline.fast_layers import fast, plain
 from pipeline.hyperparameters import (
     CnnParams,
     Hyperparameters,
@@ -46,7 +46,8 @@ def build(params: Hyperparameters) -> keras.Model:
     probabilities = layers.Dense(
         len(CLASS_NAMES), activation="softmax", dtype="float32", name="probabilities"
     )(features)
-    return fused(keras.Model(images, probabilities, name=params.model.name))
+    model = keras.Model(images, probabilities, name=params.model.name)
+    return fast(model, jit_compile=params.jit_compile)
 
 
 def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
