@@ -39,15 +39,17 @@ function filter() {
     : "No test image was mistaken so.";
 }
 
+function choose(actual, predicted) {
+  form.elements.actual.value = actual;
+  form.elements.predicted.value = predicted;
+  filter();
+}
+
 form.hidden = false;
 form.addEventListener("change", filter);
-form.addEventListener("reset", () => setTimeout(filter));  // once the choices are reset
+form.querySelector("button").addEventListener("click", () => choose("", ""));
 for (const link of document.querySelectorAll("a[data-actual]")) {
-  link.addEventListener("click", () => {
-    form.elements.actual.value = link.dataset.actual;
-    form.elements.predicted.value = link.dataset.predicted;
-    filter();
-  });
+  link.addEventListener("click", () => choose(link.dataset.actual, link.dataset.predicted));
 }
 filter();
 
