@@ -87,10 +87,7 @@ def _compare_runs(base: Run, other: Run) -> dict[str, Any]:
         },
         "accuracy": asdict(accuracy),
         "classes": {
-            str(name): {"images": int(np.sum(actual == name))}
-            | _pair(
-                int(np.sum(correct[actual == name])), int(np.sum(other_correct[actual == name]))
-            )
+            str(name): _class(correct[actual == name], other_correct[actual == name])
             for name in np.unique(actual)
         },
         "verdict": accuracy.verdict,
@@ -104,9 +101,9 @@ def _pair(base: Any, other: Any) -> dict[str, Any]:
     return {"base": base, "other": other, "difference": other - base if numbers else None}
 
 
-def _class(correct: "Correct", other_correct: "Correct") -> dict[str, int]:
-    right, other_right = int(correct.sum()), int(other_correct.sum())
-    return {"images": len(correct)} | _pair(right, other_right)
+def _class(correct: "Correct", other_correct: "Correct") -> dict[str, Any]:
+    """Count the images of one class that either model has right."""
+    return {"images": len(correct)} | _pair(int(correct.sum()), int(other_correct.sum()))
 
 
 def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
@@ -171,7 +168,7 @@ def _print_runs(report: dict[str, Any]) -> None:
     else:
         print("No class gained or lost.")
     print(f"\n{other} is {report['verdict']}: {report['reason']}.")
-    print("That is as to the choice of test images; the luck of the seed takes --seeds to tell.")
+    print("This weighs the luck of the test images alone; --seeds weighs that of the seed.")
 
 
 def _print_groups(report: dict[str, Any]) -> None:
