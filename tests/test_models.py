@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
             "train.augmentation.flip": True,
             "train.precision": "mixed_bfloat16",
         },
-        0.5,
+        0.3,
     ),
     "cnn, adam, compiled, erased": (
         {
@@ -60,7 +60,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
             "train.jit_compile": True,
             "train.augmentation.erase": 0.5,
         },
-        0.5,
+        0.3,
     ),
     "resnet, sgd, one-cycle, augmented": (
         SGD
@@ -73,7 +73,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
             "train.augmentation": AUGMENTED,
             "train.precision": "mixed_bfloat16",
         },
-        0.5,
+        0.3,
     ),
     "resnet, adamw, constant, shifted": (
         ADAMW
@@ -83,7 +83,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
             "train.warmup_epochs": 1,
             "train.augmentation.shift": 2,
         },
-        0.5,
+        0.3,
     ),
     "transfer, new weights": ({"model": TRANSFER, "train.learning_rate": 0.003}, 0.2),
     "transfer, known weights": (
