@@ -10,9 +10,9 @@ import yaml
 
 from tests.conftest import Project
 from tests.test_compare import METRICS, compare, compare_json
+from tests.test_readme import WAIT
 
 SEEDS = ("python", "-m", "pipeline", "seeds")
-WAIT = "while dvc queue status | grep -E 'Running|Queued' >/dev/null; do sleep 5; done"
 QUEUE = ("dvc", "exp", "run", "--queue")
 # Number of hidden units and seed of each experiment.
 EXPECTED: dict[str, tuple[int, int]] = {
@@ -40,8 +40,9 @@ def test_twenty_experiments_with_two_workers(project: Project, plain: Project) -
     check_names_are_taken(project)
     assert project.ok("git", "status", "--porcelain") == ""
 
-    # The workers go on after the command that starts them, and would keep a pipe open.
-    project.ok("bash", "-c", f"dvc queue start --jobs 2 >/dev/null 2>&1; {WAIT}", timeout=3600)
+    # Workers outlive the command that starts them, and would keep its pipe open.
+    run = f"exec >/dev/null 2>&1; dvc queue start --jobs 2; {WAIT}"
+    project.ok("bash", "-c", run, timeout=3600)
     assert project.ok("dvc", "queue", "status").count("Success") == len(EXPECTED) + 1
     for name, expected in EXPECTED.items():
         params = yaml.safe_load(show(project, name, "params.yaml"))

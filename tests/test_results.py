@@ -6,7 +6,8 @@ from statistics import mean, stdev
 import yaml
 
 from tests.conftest import Project
-from tests.test_queue import WAIT, accuracy
+from tests.test_queue import accuracy
+from tests.test_readme import WAIT
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
