@@ -27,7 +27,7 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     assert done.stderr == f"error: there is no experiment tiny-0; to queue it: {QUEUE}\n"
 
     project.ok("bash", "-c", QUEUE)
-    project.ok("bash", "-c", f"dvc queue start >/dev/null 2>&1; {WAIT}", timeout=600)
+    project.ok("bash", "-c", f"exec >/dev/null 2>&1; dvc queue start; {WAIT}", timeout=600)
     project.ok(*RESULTS)
     page = (project.path / "RESULTS.md").read_text()
     values = [accuracy(project, f"tiny-{seed}") for seed in range(2)]
