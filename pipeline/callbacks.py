@@ -15,7 +15,10 @@ from pipeline.record import Record
 
 
 class Seeding(keras.callbacks.Callback):
-    """Sets the state of each random layer by seed and epoch alone, so that training can resume."""
+    """Sets the state of each random layer by seed and epoch alone, so that training can resume.
+
+    0 in the place of the layer would be the generator that orders the images.
+    """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -25,7 +28,7 @@ class Seeding(keras.callbacks.Callback):
         kept = {id(variable) for variable in self.model.weights}
         states = [variable for variable in self.model.variables if id(variable) not in kept]
         for index, state in enumerate(states):
-            state.assign(np.random.SeedSequence([self.seed, epoch, index]).generate_state(2))
+            state.assign(np.random.SeedSequence([self.seed, epoch, index + 1]).generate_state(2))
 
 
 class LearningRate(keras.callbacks.Callback):
@@ -43,11 +46,12 @@ class Divergence(keras.callbacks.Callback):
     """Ends a training whose loss is no longer a number."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        if not all(np.isfinite(value) for value in logs.values()):
-            raise PipelineError(
-                f"training diverged in epoch {epoch + 1}: its loss is {logs['loss']}; "
-                "a smaller train.learning_rate may help"
-            )
+        for name, value in logs.items():
+            if not np.isfinite(value):
+                raise PipelineError(
+                    f"training diverged in epoch {epoch + 1}: its {name} is {value}; "
+                    "a smaller learning rate may help"
+                )
 
 
 class TargetAccuracy(keras.callbacks.Callback):

@@ -12,7 +12,8 @@ import tensorflow as tf
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer, trained in one pass over memory, where its own operations take several.
 
-    It is for channels-last images `[N, height, width, channels]`.
+    It is for channels-last images `[N, height, width, channels]`. Its moving variance is that of
+    the population, as it is estimated from a batch, and so the larger by N/(N-1), N pixels of all.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: D102

@@ -55,11 +55,17 @@ class TransferParams(Section):
     weights_sha256: str | None  # of the file: with it, the record names what was used
     image_size: int = Field(ge=32, le=512)
     frozen_epochs: int = Field(ge=0)
-    fine_tuning_rate: float = Field(gt=0)
+    fine_tuning_rate: float | None = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _weights_go_with_the_rest(self) -> Self:
+    def _each_has_an_effect(self) -> Self:
+        if bool(self.frozen_epochs) != (self.fine_tuning_rate is not None):
+            raise ValueError(
+                f"model.fine_tuning_rate is {self.fine_tuning_rate or 'empty'}, "
+                f"but model.frozen_epochs is {self.frozen_epochs}; it is for what follows those, "
+                "and empty where there are none"
+            )
         if self.weights == "none":
             if self.frozen_epochs:
                 raise ValueError("model.frozen_epochs must be 0 where model.weights is none")

@@ -53,7 +53,12 @@ def build(params: Hyperparameters) -> keras.Model:
 def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
     """Return the trained `model` as it is to be saved: for plain Keras, and told how to run."""
     saved = plain(model)
-    saved.compile(jit_compile=params.jit_compile)
+    saved.compile(
+        params.train.optimizer,
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=params.jit_compile,
+    )
     return saved
 
 

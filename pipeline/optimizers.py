@@ -48,7 +48,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         left = ops.clip((self.steps - step) / (self.steps - self.warmup_steps), 0.0, 1.0)
         share: Any = 1.0
         if self.shape == "cosine":
-            share = (1 - ops.cos(math.pi * left)) / 2
+            share = ops.square(ops.sin(math.pi / 2 * left))  # (1 - cos) / 2, but exact near 0
         elif self.shape == "one-cycle":
             share = left
         if self.warmup_steps:

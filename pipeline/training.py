@@ -132,7 +132,7 @@ def _phases(params: Hyperparameters, resumed: Checkpoint | None) -> list[Phase]:
     """Return what is left to do; where nothing is, the last phase, cut to what is done."""
     epochs, frozen = params.train.epochs, params.frozen_epochs
     phases = [Phase(0, epochs, params.train.learning_rate)]
-    if isinstance(params.model, TransferParams) and frozen:
+    if isinstance(params.model, TransferParams) and params.model.fine_tuning_rate:
         phases = [
             Phase(0, frozen, params.train.learning_rate, frozen=True),
             Phase(frozen, epochs, params.model.fine_tuning_rate),

@@ -1,6 +1,8 @@
 """A known network of `keras.applications` as the larger part of a model."""
 
 import hashlib
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ PUBLISHED = {
         "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
     ),
 }
-FOLDER = "models"  # in Keras's cache
 
 
 def features(images: Any, params: TransferParams, momentum: float) -> Any:
@@ -68,7 +69,9 @@ def _load_weights(backbone: keras.Model, params: TransferParams) -> None:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise PipelineError(f"model.weights is {path}, which does not exist") from None
+        raise PipelineError(
+            f"model.weights is {params.weights}, but there is no {path.absolute()}"
+        ) from None
     if sha256 != params.weights_sha256:
         raise PipelineError(
             f"model.weights_sha256 is {params.weights_sha256 or 'empty'}, but {path} has {sha256}; "
@@ -76,24 +79,27 @@ def _load_weights(backbone: keras.Model, params: TransferParams) -> None:
         )
     try:
         backbone.load_weights(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
         raise PipelineError(f"{path} does not fit {params.backbone}: {reason}") from None
 
 
 def _published(backbone: str) -> Path:
     """Return the file of weights in Keras's cache, fetched where it is not there yet."""
     address = PUBLISHED[backbone]
-    path = Path.home() / ".keras" / FOLDER / address.rpartition("/")[2]
+    path = Path.home() / ".keras" / "models" / address.rpartition("/")[2]
     if not path.exists():
         print(f"fetching {address}", flush=True)
+        part = f"{path.name}.{os.getpid()}"  # another experiment may be fetching it, too
         try:
-            keras.utils.get_file(
-                path.name, address, cache_dir=path.parents[1], cache_subdir="models"
+            fetched = keras.utils.get_file(
+                part, address, cache_dir=path.parents[1], cache_subdir=path.parent.name
             )
         except Exception as error:  # noqa: BLE001 (Keras raises nothing more specific)
+            path.with_name(part).unlink(missing_ok=True)
             raise PipelineError(
                 f"model.weights is imagenet, but {address} cannot be fetched ({error}); "
                 f"put the file at {path}, or set model.weights to where you have it"
             ) from None
+        Path(fetched).replace(path)
     return path

@@ -5,6 +5,7 @@ import datetime
 import pytest
 
 from tests.conftest import Project
+from tests.test_models import TRANSFER
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,16 @@ from tests.conftest import Project
             ["model.l2 must be 0 without model.hidden_units"],
         ),
         ("train", {"train.momentum": 0.9}, ["train.momentum has no effect on adam"]),
+        (
+            "train",
+            {"model": TRANSFER | {"fine_tuning_rate": 0.1}},
+            ["model.fine_tuning_rate is 0.1, but model.frozen_epochs is 0"],
+        ),
+        (
+            "train",
+            {"model": TRANSFER | {"frozen_epochs": 1, "fine_tuning_rate": 0.1}},
+            ["model.frozen_epochs must be 0 where model.weights is none"],
+        ),
         (
             "train",
             {"train.optimizer": "sgd", "train.momentum": 0.9},

@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def applied(name: str, params: str) -> str:
     """Return the text of `params.yaml` with the sections of preset `name` in the place of its own.
 
-    It is text, not YAML, that is put together, so that comments and order stay.
+    It is text, not YAML, that is put together, so that the order and the other comments stay.
 
     Raises:
         PipelineError: there is no such preset.

@@ -19,7 +19,7 @@ from pipeline.artifacts import write_bytes, write_csv
 from pipeline.commands.preset import applied
 from pipeline.errors import PipelineError
 from pipeline.params import PARAMS_FILE, load_yaml, parse_yaml
-from pipeline.revisions import experiments, git
+from pipeline.revisions import read
 
 SECTIONS = "results.yaml"
 TABLE = Path("results.csv")
@@ -52,6 +52,10 @@ class Row:
     set: list[str]
     seeds: int
 
+    def names(self) -> list[str]:
+        """Return the names of its experiments, seed by seed."""
+        return [f"{self.name}-{seed}" for seed in range(self.seeds)]
+
     def command(self) -> str:
         """Return what queues the experiments of the row."""
         settings = "".join(f" -S {shlex.quote(setting)}" for setting in self.set)
@@ -76,17 +80,35 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What one experiment gave; `params` is a hash of what is trained on what."""
+    """What one experiment gave.
+
+    Attributes:
+        experiment: its name.
+        seed: its seed.
+        params: a hash of what is trained on what, the seed aside.
+        code: a hash of the code that trained it.
+        machine: what it ran on.
+        val_accuracy: on the validation images.
+        test_accuracy: on the test images.
+        epochs: how many were trained.
+        best_epoch: the one of the lowest validation loss.
+        parameters: how many weights the model has.
+        seconds: what training took by the clock; None where DVC had the model from before.
+        processor_seconds: the same over all cores.
+    """
 
     experiment: str
+    seed: int
     params: str
+    code: str
+    machine: str
     val_accuracy: float
     test_accuracy: float
     epochs: int
-    best_epoch: int  # the one of the lowest validation loss
+    best_epoch: int
     parameters: int
-    seconds: float
-    processor_seconds: float
+    seconds: float | None
+    processor_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -103,8 +125,8 @@ class Results:
 
     @property
     def processor_seconds(self) -> float:
-        """Median over the seeds."""
-        return median(result.processor_seconds for result in self.members)
+        """Median over the seeds that were timed."""
+        return _median(result.processor_seconds for result in self.members)
 
     def cells(self) -> list[str]:
         """Return what `COLUMNS` name."""
@@ -116,7 +138,7 @@ class Results:
             _range([result.epochs for result in self.members]),
             _range([result.best_epoch for result in self.members]),
             f"{self.members[0].parameters:,}",
-            f"{median(result.seconds for result in self.members):.0f}",
+            f"{_median(result.seconds for result in self.members):.0f}",
             f"{self.processor_seconds:.0f}",
         ]
 
@@ -124,6 +146,10 @@ class Results:
 def _spread(values: list[float]) -> str:
     spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
     return f"{mean(values):.4f}{spread}"
+
+
+def _median(values: Iterable[float | None]) -> float:
+    return median(value for value in values if value is not None)
 
 
 def _range(values: list[int]) -> str:
@@ -137,19 +163,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Bring the table up to date with the experiments that are there, and write the page."""
-    results = _recorded() | {result.experiment: result for result in _finished()}
-    used: list[Results] = []
-    text = [_introduction()]
-    for section in load_yaml(SECTIONS)["sections"]:
-        rows = [Row(**row) for row in section["rows"]]
-        groups = [Results(row.name, _of_row(row, results)) for row in rows]
-        used += groups
-        commands = "\n".join(row.command() for row in rows)
-        text.append(f"## {section['title']}\n\n{section['about']}\n\n{_table(groups)}\n")
+    sections = load_yaml(SECTIONS)["sections"]
+    for section in sections:
+        section["rows"] = [Row(**row) for row in section["rows"]]
+    wanted = {name for section in sections for row in section["rows"] for name in row.names()}
+    results = _recorded() | {result.experiment: result for result in _finished(wanted)}
+
+    groups: list[Results] = []
+    text = []
+    for section in sections:
+        found = [Results(row.name, _of_row(row, results)) for row in section["rows"]]
+        groups += found
+        commands = "\n".join(row.command() for row in section["rows"])
+        text.append(f"## {section['title']}\n\n{section['about']}\n\n{_table(found)}\n")
         text.append(f"```console\n{commands}\n```\n")
-    text.append(f"{FRONTIER}\n{_table(_frontier(used))}\n")
-    members = [asdict(result).values() for group in used for result in group.members]
-    write_csv(TABLE, [field.name for field in fields(Result)], map(list, members))
+    text.append(f"{FRONTIER}\n{_table(_frontier(groups))}\n")
+    members = [result for group in groups for result in group.members]
+    text.insert(0, _introduction(members))
+    write_csv(
+        TABLE, [field.name for field in fields(Result)], [list(asdict(m).values()) for m in members]
+    )
     write_bytes(PAGE, "\n".join(text).encode())
     print(f"{TABLE} and {PAGE} are written")
     return 0
@@ -160,87 +193,104 @@ def _recorded() -> dict[str, Result]:
     if not TABLE.exists():
         return {}
     with TABLE.open(encoding="utf-8", newline="") as file:
-        rows = TypeAdapter(list[Result]).validate_python(list(csv.DictReader(file)))
-    return {result.experiment: result for result in rows}
+        rows = [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
+    results = TypeAdapter(list[Result]).validate_python(rows)
+    return {result.experiment: result for result in results}
 
 
-def _finished() -> Iterator[Result]:
-    """Yield the result of each queued experiment whose log is still there."""
-    commits = dict(experiments())
-    for name, log in _logs():
-        trained = TRAINED.search(log)
-        if name not in commits or trained is None:
-            continue
-
-        def read(path: str, commit: str = commits[name]) -> str:
-            return git("show", f"{commit}:{path}")
-
-        summary = json.loads(read("metrics/train.json"))
-        history = list(csv.DictReader(read("plots/history.csv").splitlines()))
-        best = min(history, key=lambda row: float(row["val_loss"]))
-        yield Result(
-            experiment=name,
-            params=_hash(parse_yaml(read(PARAMS_FILE), PARAMS_FILE)),
-            val_accuracy=summary["val_accuracy"],
-            test_accuracy=json.loads(read("metrics/evaluate.json"))["test"]["accuracy"],
-            epochs=summary["epochs"],
-            best_epoch=int(best["epoch"]),
-            parameters=summary["parameters"],
-            seconds=float(trained[1]),
-            processor_seconds=float(trained[2]),
-        )
-
-
-def _logs() -> Iterator[tuple[str, str]]:
-    """Yield the name of each experiment that DVC's queue has run, and what it printed."""
+def _finished(wanted: set[str]) -> Iterator[Result]:
+    """Yield the result of each of the `wanted` experiments that DVC's queue has run here."""
     from dvc.repo import Repo  # slow to import
 
     with Repo() as repo:
         queue = repo.experiments.celery_queue
-        for entry, _ in queue.iter_done():
-            yield entry.name, Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
+        for entry, done in queue.iter_success():
+            if entry.name in wanted and done is not None:
+                log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
+                yield _result(entry.name, done.exp_hash, TRAINED.search(log))
 
 
-def _hash(params: dict[str, Any]) -> str:
-    content = {name: params[name] for name in ("data", "preprocess", "model", "train")}
+def _result(name: str, commit: str, trained: re.Match[str] | None) -> Result:
+    params = parse_yaml(read(PARAMS_FILE, commit), PARAMS_FILE)
+    summary = json.loads(read("metrics/train.json", commit))
+    history = list(csv.DictReader(read("plots/history.csv", commit).splitlines()))
+    best = min(history, key=lambda row: float(row["val_loss"]))
+    return Result(
+        experiment=name,
+        seed=params["seed"],
+        params=_hash_params(params),
+        code=_hash_code(read("dvc.lock", commit)),
+        machine=_machine(),
+        val_accuracy=summary["val_accuracy"],
+        test_accuracy=json.loads(read("metrics/evaluate.json", commit))["test"]["accuracy"],
+        epochs=summary["epochs"],
+        best_epoch=int(best["epoch"]),
+        parameters=summary["parameters"],
+        seconds=float(trained[1]) if trained else None,
+        processor_seconds=float(trained[2]) if trained else None,
+    )
+
+
+def _machine() -> str:
+    machine = environment.describe()
+    packages = machine["packages"]
+    return (
+        f"{machine['cores']} cores of an {machine['processor']}, Python {machine['python']}, "
+        f"TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
+    )
+
+
+def _hash_params(params: dict[str, Any]) -> str:
+    data = {name: value for name, value in params["data"].items() if name != "mirrors"}
+    return _hash([data, *(params[name] for name in ("preprocess", "model", "train"))])
+
+
+def _hash_code(lock: str) -> str:
+    deps = parse_yaml(lock, "dvc.lock")["stages"]["train"]["deps"]
+    return _hash([[dep["path"], dep["md5"]] for dep in deps if not dep["path"].startswith("data/")])
+
+
+def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _of_row(row: Row, results: dict[str, Result]) -> list[Result]:
-    """Return the results of a row.
+    """Return the results of a row, by seed.
 
     Raises:
         PipelineError: one is missing, or is of other parameters.
     """
-    found = []
-    for name in [f"{row.name}-{seed}" for seed in range(row.seeds)]:
+    expected = _hash_params(row.params())
+    for seed, name in enumerate(row.names()):
         if name not in results:
             raise PipelineError(f"there is no experiment {name}; to queue it: {row.command()}")
-        if results[name].params != _hash(row.params()):
+        if (results[name].params, results[name].seed) != (expected, seed):
             raise PipelineError(
                 f"experiment {name} was run with other parameters; to queue it anew, "
                 f"`dvc exp remove` it first: {row.command()}"
             )
-        found.append(results[name])
-    return found
+    return [results[name] for name in row.names()]
 
 
-def _introduction() -> str:
-    machine = environment.describe()
-    packages = machine["packages"]
+def _introduction(results: list[Result]) -> str:
+    machines = "; ".join(sorted({result.machine for result in results}))
+    code = _hash_code(read("dvc.lock", None))
+    older = sorted(
+        {result.experiment.rpartition("-")[0] for result in results if result.code != code}
+    )
+    note = (
+        f"\nRecorded with earlier code of the stage `train`: {', '.join(older)}.\n" if older else ""
+    )
     return f"""# Results
 
 Written by `python -m pipeline results` from recorded experiments, listed one by one in
 [{TABLE}]({TABLE}). All choices were made by validation accuracy; test accuracy, on the 10,000 test
-images of
-Fashion-MNIST, is only reported. Values are means over the seeds from 0 on, with the standard
-deviation over the seeds after the sign ±.
+images of Fashion-MNIST, is only reported. Values are means over the seeds from 0 on, with the
+standard deviation over the seeds after the sign ±.
 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
-with other work going on beside it, and of processor time, over both cores. They are of
-{machine["cores"]} cores of an {machine["processor"]}, Python {machine["python"]},
-TensorFlow {packages["tensorflow"]}, Keras {packages["keras"]}.
-
+with other work going on beside it, and of processor time, over both cores. Machine: {machines}.
+{note}
 The commands under a table queue its experiments, and `dvc queue start` runs them. To tell any two
 rows apart: `python -m pipeline compare --seeds neurons-128-0 neurons-512-0`.
 """
