@@ -23,7 +23,7 @@ EPSILON = 1e-7
 class EvaluateParams(Section):
     """The section `evaluate`."""
 
-    calibration_bins: int = Field(ge=1, le=1_000)
+    calibration_bins: int = Field(ge=1, le=100)
 
 
 def accuracy(probabilities: Probabilities, labels: Labels) -> float:

@@ -53,8 +53,10 @@ def build(params: Hyperparameters) -> keras.Model:
 def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
     """Return the trained `model` as it is to be saved: for plain Keras, and told how to run."""
     saved = plain(model)
+    # Named, or Keras would count the optimizers that this process has had.
+    name = params.train.optimizer
     saved.compile(
-        params.train.optimizer,
+        keras.optimizers.get({"class_name": name, "config": {"name": name}}),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=params.jit_compile,

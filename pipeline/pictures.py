@@ -40,7 +40,10 @@ def read(path: Path) -> NDArray[np.uint8]:
     if grey.size == (IMAGE_SIZE, IMAGE_SIZE):
         pixels = np.asarray(grey)
         return 255 - pixels if background > LIGHT else pixels
-    garment = _level(_sharpen(_shrink(grey.crop(_outline(picture)))), background)
+    outline = _outline(picture)
+    if outline is None:
+        raise PipelineError(f"{path} shows nothing but its background")
+    garment = _sharpen(_level(_shrink(grey.crop(outline)), background))
     return _centre(garment.round().clip(0, 255).astype(np.uint8))
 
 
@@ -114,9 +117,8 @@ def _sharpen(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _level(pixels: NDArray[np.float64], background: float) -> NDArray[np.float64]:
-    """Stretch the greys so that the background becomes 0, and black or white against it 255."""
-    farthest = 0 if background > LIGHT else 255
-    return 255 * (pixels - background) / (farthest - background)
+    """Return how far the greys are from the background, the farthest that could be as 255."""
+    return 255 * abs(pixels - background) / max(background, 255 - background)
 
 
 def _centre(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

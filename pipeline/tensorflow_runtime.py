@@ -12,7 +12,8 @@ FOREIGN = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
 SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "1",
+    # Errors reach Python as exceptions; what is logged as one on the way is often none.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     # Compiled code that rounds alike on every x86-64 processor with AVX2 and FMA. Without the
     # first, XLA chooses how it cuts up a matrix product by the processor's model; the second is
     # oneDNN's kernel for the products that XLA hands on, chosen by the instruction set.

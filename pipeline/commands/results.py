@@ -207,7 +207,7 @@ def _finished(wanted: set[str]) -> Iterator[Result]:
         for entry, done in queue.iter_success():
             if entry.name in wanted and done is not None:
                 log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
-                yield _result(entry.name, done.exp_hash, TRAINED.search(log))
+                yield _result(entry.name, str(done.ref_info), TRAINED.search(log))
 
 
 def _result(name: str, commit: str, trained: re.Match[str] | None) -> Result:

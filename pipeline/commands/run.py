@@ -109,6 +109,7 @@ def _summarise(source: Source) -> None:
     print(
         f"\nTest accuracy {test['accuracy']:.4f}, 95 % interval "
         f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}{label(source)}.\n"
+        f"What it does well and where it fails: {Path('plots/report.html').resolve().as_uri()}\n"
         "Figures are in plots/, metrics in metrics/; `dvc metrics show` and `dvc plots show` "
         "show them the way DVC does."
     )

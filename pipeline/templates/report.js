@@ -9,14 +9,17 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.append(...head.childNodes);
     head.append(button);
-    head.setAttribute("aria-sort", column === 0 ? "ascending" : "none");
+    head.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => {
       const ascending = head.getAttribute("aria-sort") !== "ascending";
       for (const other of heads) other.setAttribute("aria-sort", "none");
       head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-      const value = (row) => Number(row.cells[column].dataset.value);
-      const sign = ascending ? 1 : -1;
-      body.append(...[...body.rows].sort((a, b) => sign * (value(a) - value(b))));
+      const value = ({ cells }) => {
+        const { dataset, textContent } = cells[column];
+        return "value" in dataset ? Number(dataset.value) : textContent;
+      };
+      const order = (a, b) => (value(a) > value(b)) - (value(a) < value(b));
+      body.append(...[...body.rows].sort((a, b) => (ascending ? order(a, b) : order(b, a))));
     });
   });
 }
@@ -54,6 +57,5 @@ for (const link of document.querySelectorAll("a[data-actual]")) {
 filter();
 
 // Nothing is folded away on paper.
-addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details")) details.open = true;
-});
+const folded = [...document.querySelectorAll("details:not([open])")];
+addEventListener("beforeprint", () => folded.forEach((details) => (details.open = true)));
