@@ -289,7 +289,7 @@ images of Fashion-MNIST, is only reported. Values are means over the seeds from 
 standard deviation over the seeds after the sign ±.
 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
-with other work going on beside it, and of processor time, over both cores. Machine: {machines}.
+with other work going on beside it, and of processor time, over all cores. Machine: {machines}.
 {note}
 The commands under a table queue its experiments, and `dvc queue start` runs them. To tell any two
 rows apart: `python -m pipeline compare --seeds neurons-128-0 neurons-512-0`.
