@@ -34,7 +34,10 @@ def train(params: Hyperparameters, inputs: Record) -> None:
         label=label(params.data.source),
     )
     wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
-    print(f"trained in {wall:.1f} s, {processor:.1f} s of processor time", flush=True)
+    print(
+        f"trained in {wall:.1f} s, {processor:.1f} s of processor time{label(params.data.source)}",
+        flush=True,
+    )
     write_results(history)
     write_model(Path("models/model.keras"), models.finished(model, params))
 

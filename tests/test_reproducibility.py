@@ -73,7 +73,7 @@ def test_the_environment_makes_no_difference(
 CHANGES: dict[str, Any] = {
     "train.epochs": 40,
     "train.early_stopping": 2,
-    "train.learning_rate": 0.02,
+    "train.learning_rate": 0.01,
     "model.dropout": 0.1,
     "model.l2": 0.0001,
 }
