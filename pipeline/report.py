@@ -231,5 +231,7 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False)
+            # DVC takes 0 and 0.0 for the same, so the page may not tell them apart.
+            whole = isinstance(value, float) and value.is_integer()
+            flat[f"{prefix}{key}"] = json.dumps(int(value) if whole else value, ensure_ascii=False)
     return flat
