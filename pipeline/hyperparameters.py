@@ -43,7 +43,7 @@ class ResnetParams(Regularisation):
 
     name: Literal["resnet"]
     width: int = Field(ge=2, le=1_024)
-    blocks: list[Annotated[int, Field(ge=1, le=100)]] = Field(min_length=1, max_length=3)
+    blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=4)
 
 
 class TransferParams(Section):

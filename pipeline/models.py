@@ -72,7 +72,7 @@ def _cnn(x: Any, params: CnnParams) -> Any:
     """Two convolutions and a pooling for each of `filters`, then dense layers."""
     for filters in params.filters:
         for _ in range(2):
-            x = layers.Activation("relu")(_convolution(x, filters, 3, params))
+            x = layers.Activation("relu")(_convolution(x, filters, params))
         x = layers.MaxPooling2D(2)(x)
         if params.dropout:
             x = layers.Dropout(params.dropout)(x)
@@ -80,36 +80,35 @@ def _cnn(x: Any, params: CnnParams) -> Any:
 
 
 def _resnet(x: Any, params: ResnetParams) -> Any:
-    """He et al., Deep Residual Learning for Image Recognition, 2016, for small images.
+    """Groups of a convolution and residual blocks.
 
-    The images are pooled to 14 by 14 at once. Each further group of blocks halves that and
-    doubles the width.
+    Each further group doubles the width and halves the images, by a pooling, as in Page, How to
+    Train Your ResNet, 2018; the blocks are those of He et al., Deep Residual Learning for Image
+    Recognition, 2016.
     """
-    x = layers.MaxPooling2D(2)(_convolution(x, params.width // 2, 3, params))
-    x = layers.Activation("relu")(x)
     for group, blocks in enumerate(params.blocks):
-        for block in range(blocks):
-            strides = 2 if group and not block else 1
-            x = _residual_block(x, params.width * 2**group, strides, params)
+        filters = params.width * 2**group
+        x = _convolution(x, filters, params)
+        if group:
+            x = layers.MaxPooling2D(2)(x)
+        x = layers.Activation("relu")(x)
+        for _ in range(blocks):
+            x = _residual_block(x, filters, params)
     x = layers.GlobalAveragePooling2D()(x)
     return layers.Dropout(params.dropout)(x) if params.dropout else x
 
 
-def _residual_block(x: Any, filters: int, strides: int, params: ResnetParams) -> Any:
-    shortcut = x
-    if strides > 1 or x.shape[-1] != filters:
-        shortcut = _convolution(x, filters, 1, params, strides)
-    x = layers.Activation("relu")(_convolution(x, filters, 3, params, strides))
-    x = _convolution(x, filters, 3, params)
-    return layers.Activation("relu")(layers.Add()([x, shortcut]))
+def _residual_block(x: Any, filters: int, params: ResnetParams) -> Any:
+    y = layers.Activation("relu")(_convolution(x, filters, params))
+    y = _convolution(y, filters, params)
+    return layers.Activation("relu")(layers.Add()([x, y]))
 
 
-def _convolution(x: Any, filters: int, size: int, params: Regularisation, strides: int = 1) -> Any:
-    """Apply a convolution, its outputs normalised."""
+def _convolution(x: Any, filters: int, params: Regularisation) -> Any:
+    """Apply a convolution of 3 by 3, its outputs normalised."""
     x = layers.Conv2D(
         filters,
-        size,
-        strides,
+        3,
         padding="same",
         use_bias=False,  # the normalisation has one
         kernel_initializer="he_normal",

@@ -39,7 +39,7 @@ def start(*, jit_compile: bool) -> None:
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
     os.environ.update(SETTINGS)
-    with _without_chatter():
+    with _without_chatter(), _without("matplotlib"):  # nothing is drawn by Keras here
         import keras
         import tensorflow as tf
 
@@ -52,6 +52,19 @@ def start(*, jit_compile: bool) -> None:
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let a module that is slow to import pass for not installed."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # documented: its import then fails
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 @contextmanager

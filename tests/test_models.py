@@ -12,7 +12,7 @@ from tests.test_reproducibility import start
 
 AUGMENTED = {"flip": True, "shift": 2, "erase": 0.5}
 CNN = {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "dropout": 0.1, "l2": 0.0001}
-RESNET = {"name": "resnet", "width": 8, "blocks": [1, 1], "dropout": 0.1, "l2": 0.0001}
+RESNET = {"name": "resnet", "width": 8, "blocks": [0, 1], "dropout": 0.1, "l2": 0.0001}
 TRANSFER = {
     "name": "transfer",
     "backbone": "MobileNetV2",
