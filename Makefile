@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock screenshot clean
+.PHONY: help run test lint lock bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -27,14 +27,22 @@ lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt,
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
 
+bench: $(VENV)/installed benchmarks/$(VENV)/installed  ## Time the pipeline beside its peers: half an hour on a quiet machine
+	@python -m benchmarks --peers benchmarks/$(VENV)/bin/python
+
 screenshot:  ## Take the picture of the report that the README shows (needs Chromium)
 	@chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars \
 		--force-prefers-color-scheme=light --window-size=1280,1700 \
 		--screenshot=docs/report.png 'file://$(CURDIR)/plots/report.html'
 
 clean:  ## Remove the environment and what tools have cached; results stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/$(VENV) .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+benchmarks/$(VENV)/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv benchmarks/$(VENV)
+	benchmarks/$(VENV)/bin/pip install --quiet -r $<
+	@touch $@
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

@@ -1,0 +1,1 @@
+"""How fast the pipeline is, beside others that do the same work."""
