@@ -1,5 +1,6 @@
 """Starting TensorFlow: the same arithmetic everywhere, and no chatter."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def start(*, jit_compile: bool) -> None:
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
     os.environ.update(SETTINGS)
-    with _without_chatter(), _without("matplotlib"):  # nothing is drawn by Keras here
+    with _without_chatter(), _quickly():
         import keras
         import tensorflow as tf
 
@@ -55,16 +56,20 @@ def start(*, jit_compile: bool) -> None:
 
 
 @contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let a module that is slow to import pass for not installed."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # documented: its import then fails
+def _quickly() -> Iterator[None]:
+    """Import in this block what is large and stays, in about two thirds of the time."""
+    # Keras imports Matplotlib, for figures drawn by others than us, unless it seems not installed.
+    unwanted = "matplotlib" not in sys.modules
+    if unwanted:
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    gc.disable()  # there is no garbage to find among classes and functions
     try:
         yield
     finally:
-        del sys.modules[module]
+        gc.freeze()
+        gc.enable()
+        if unwanted:
+            del sys.modules["matplotlib"]
 
 
 @contextmanager

@@ -162,6 +162,8 @@ def _trainer(
         optimizer, _loss(params.train), metrics=["accuracy"], jit_compile=params.jit_compile
     )
     optimizer.build(trainer.trainable_variables)  # so that its state can be restored
+    # Makes the metrics' variables now: made in the first step, they would have it traced again.
+    trainer.compute_metrics(None, tf.zeros(1), tf.zeros((1, len(CLASS_NAMES))))
     return trainer
 
 

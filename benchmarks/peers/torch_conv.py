@@ -24,12 +24,11 @@ class Block(nn.Module):
 
     def __init__(self, filters: int) -> None:
         super().__init__()
-        self.first = convolution(filters, filters)
-        self.second = convolution(filters, filters)
+        self.convolution = convolution(filters, filters)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply it."""
-        return torch.relu(self.second(torch.relu(self.first(x))) + x)
+        return torch.relu(x + self.convolution(x))
 
 
 def cnn() -> nn.Module:
@@ -47,10 +46,12 @@ def cnn() -> nn.Module:
 
 def resnet() -> nn.Module:
     """The net of presets/resnet.yaml."""
-    layers: list[nn.Module] = [convolution(1, 32), nn.ReLU()]
-    for filters in (64, 128):
-        layers += [convolution(filters // 2, filters), nn.MaxPool2d(2), nn.ReLU(), Block(filters)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+    layers: list[nn.Module] = []
+    channels = 1
+    for filters in (32, 64, 128):
+        layers += [convolution(channels, filters), nn.ReLU(), Block(filters), nn.MaxPool2d(2)]
+        channels = filters
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 3 * 3, 10))
 
 
 torch.manual_seed(0)
