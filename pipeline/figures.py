@@ -28,6 +28,8 @@ PAGE_COLOURS = {
 }
 # The panel of pictures, in inches: the size of a case, how many side by side, and the title's room.
 CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS, HEADER = 4.0, 2.1, 3, 0.5
+# Markers on the curves are for so many epochs at most; of more they would hide the line.
+MARKED_EPOCHS = 50
 
 
 class PlotParams(Section):
@@ -107,14 +109,17 @@ def history(rows: Sequence[dict[str, str]], label: str) -> Figure:
     figure = _two_charts()
     figure.suptitle(f"Training{label}")
     epochs = [int(row["epoch"]) for row in rows]
+    dot, square = ("o", "s") if len(epochs) <= MARKED_EPOCHS else ("", "")
     charts = figure.subplots(2, 1, sharex=True)
     for axes, name, unit in zip(
         charts, ("accuracy", "loss"), ("share of images", "nats"), strict=True
     ):
-        axes.plot(epochs, [float(row[name]) for row in rows], "o-", color=BLUE, label="training")
+        axes.plot(
+            epochs, [float(row[name]) for row in rows], f"{dot}-", color=BLUE, label="training"
+        )
         if rows[0][f"val_{name}"]:
             values = [float(row[f"val_{name}"]) for row in rows]
-            axes.plot(epochs, values, "s--", color=ORANGE, label="validation")
+            axes.plot(epochs, values, f"{square}--", color=ORANGE, label="validation")
         axes.set_ylabel(f"{name} ({unit})")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from pipeline import report
+from pipeline import figures, report
 from pipeline.dataset import CLASS_NAMES, Dataset
 from pipeline.figures import PlotParams, percent
 from tests.conftest import ROOT, Project
@@ -284,7 +284,13 @@ def test_the_defaults_are_the_committed_parameters() -> None:
     assert {key: value for part in defaults for key, value in part.items()} == params
 
 
-def rendered(test: Dataset, probabilities: Any, count: int, per_confusion: int) -> str:
+def rendered(
+    test: Dataset,
+    probabilities: Any,
+    count: int,
+    per_confusion: int,
+    history: list[dict[str, str]] | None = None,
+) -> str:
     """The page of other predictions, beside the committed results."""
     params = PlotParams(
         samples_per_class=1,
@@ -294,24 +300,33 @@ def rendered(test: Dataset, probabilities: Any, count: int, per_confusion: int) 
         per_confusion=per_confusion,
     )
     run = {"data": {"source": "fashion-mnist"}, "model": {"name": "mlp"}}
-    results = {
+    results: dict[str, Any] = {
         "metrics": read_json(ROOT / "metrics/evaluate.json"),
         "training": read_json(ROOT / "metrics/train.json"),
-        "history": read_csv(ROOT / "plots/history.csv"),
+        "history": history or read_csv(ROOT / "plots/history.csv"),
         "calibration": read_csv(ROOT / "plots/calibration.csv"),
     }
-    charts = dict.fromkeys(("history", "calibration"), f"<svg>{' ' * 30_000}</svg>")
+    with figures.style():
+        charts = {
+            "history": figures.svg(figures.history(results["history"], ""), "history"),
+            "calibration": figures.svg(figures.calibration(results["calibration"], ""), "c"),
+        }
     return report.render(test, probabilities, params, run, results, charts)
 
 
 def test_the_largest_page_stays_under_two_megabytes() -> None:
-    """As many images as the parameters allow, all of them noise, which no format can shrink."""
+    """As many images as there can be, all noise, which no format can shrink; and 1,000 epochs."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(10, dtype=np.uint8), 100)
     test = Dataset(rng.random((1000, 28, 28), np.float32), labels)
     probabilities = np.full((1000, 10), 0.05, np.float32)
     probabilities[np.arange(1000), np.arange(1000) // 10 % 10] = 0.55
-    page = rendered(test, probabilities, count=100, per_confusion=8)
+    names = read_csv(ROOT / "plots/history.csv")[0]
+    history = [
+        {name: f"{rng.random():.6f}" for name in names} | {"epoch": str(epoch)}
+        for epoch in range(1, 1001)
+    ]
+    page = rendered(test, probabilities, count=100, per_confusion=8, history=history)
     assert page.count("<img") == 100 + 100 + 90 * 8 + 3 * 8
     assert len(page.encode()) < 2_000_000
 
