@@ -21,6 +21,7 @@ SCALED = ("preprocess", "train", "evaluate")  # the stages whose cost grows with
 SCALES = (1, 4, 10)  # of the number of images
 COSTS = {"time": "µs", "memory": "KiB"}
 EXPERIMENTS = 4  # in a queue
+PATIENCE = 1_800  # seconds, for those
 
 
 @dataclass(frozen=True)
@@ -207,17 +208,30 @@ def _experiments_a_minute(project: Project, workers: int, seeds: Iterator[int]) 
     finished = _finished(project) + EXPERIMENTS
     started = time.perf_counter()
     project.dvc("queue", "start", "--jobs", str(workers))
-    while _finished(project) < finished:
-        time.sleep(0.1)
+    _wait_until(lambda: _finished(project) == finished)
     minutes = (time.perf_counter() - started) / 60
-    project.dvc("queue", "stop")
+    _wait_until(lambda: not _at_work(project))
     return EXPERIMENTS / minutes
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit("DVC's queue has not come to an end; `dvc queue status` may say why")
+        time.sleep(0.1)
 
 
 def _finished(project: Project) -> int:
     """Count the experiments, without asking DVC: its workers may not stand that."""
     refs = project.run("git", "for-each-ref", "refs/exps/*/*/*")
     return len(refs.printed.splitlines())
+
+
+def _at_work(project: Project) -> bool:
+    """Tell whether any of the queue's workers still runs; they end when there is nothing to do."""
+    workers = (project.path / ".dvc/tmp/exps/celery").glob("*.json")
+    return any(json.loads(worker.read_text())["returncode"] is None for worker in workers)
 
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {

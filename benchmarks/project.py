@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,25 +37,21 @@ class Project:
         Raises:
             SystemExit: it failed.
         """
-        with (self.path / ".dvc/tmp/stderr").open("w+") as stderr:
+        # Files, not pipes: the workers of DVC's queue hold them open for as long as they run.
+        with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as said:
             started = time.perf_counter()
             process = subprocess.Popen(
-                command,
-                cwd=self.path,
-                env=self.env,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
+                command, cwd=self.path, env=self.env, stdout=printed, stderr=said
             )
-            assert process.stdout is not None
-            printed = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
+            for file in (printed, said):
+                file.seek(0)
+            done = Done(printed.read(), seconds, usage.ru_maxrss / 2**20)
             if process.returncode:
-                stderr.seek(0)
-                raise SystemExit(f"{' '.join(command)} failed:\n{printed}\n{stderr.read()}")
-        return Done(printed, seconds, usage.ru_maxrss / 2**20)
+                raise SystemExit(f"{' '.join(command)} failed:\n{done.printed}\n{said.read()}")
+        return done
 
     def python(self, *arguments: str) -> Done:
         """Run the project's Python."""
@@ -90,7 +87,6 @@ class Project:
 def clone(target: Path, mirror: Path) -> Project:
     """Clone the last commit to `target`, with the four files in the folder `mirror` in reach."""
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, target], check=True)
-    (target / ".dvc/tmp").mkdir()
     identity = {
         f"GIT_{role}_{what}": "benchmark"
         for role in ("AUTHOR", "COMMITTER")
