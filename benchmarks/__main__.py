@@ -19,21 +19,28 @@ FOLDER = ROOT / "benchmarks"
 def main() -> None:
     """Measure all groups and write the table, or some and only print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("group", nargs="*", choices=[[], *GROUPS], help="measure only this")
+    parser.add_argument("--only", choices=GROUPS, help="measure this, and write nothing")
     parser.add_argument("--peers", type=Path, required=True, help="the Python that has the peers")
     parser.add_argument("--runs", type=int, default=5, help="how often each command is run")
     arguments = parser.parse_args()
+    if arguments.runs < 1:
+        parser.error(f"--runs is {arguments.runs}; at least 1 is needed")
     with tempfile.TemporaryDirectory() as folder:
-        project = clone(Path(folder) / "project", ROOT / "data/raw")
+        project = clone(Path(folder))
         bench = Bench(project, arguments.peers.absolute(), arguments.runs)
         rows: list[Row] = []
-        for name in arguments.group or GROUPS:
+        for name in [arguments.only] if arguments.only else GROUPS:
             project.restore()
             for row in GROUPS[name](bench):
                 print(_line(row), flush=True)
                 rows.append(row)
-    if not arguments.group:
-        results = {"machine": environment.describe(), "rows": [asdict(row) for row in rows]}
+    if not arguments.only:
+        pins = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
+        results = {
+            "machine": environment.describe(),
+            "peers": dict(re.findall(r"^(\w+)==(\S+)", pins, re.MULTILINE)),
+            "rows": [asdict(row) for row in rows],
+        }
         write_json(FOLDER / "results.json", results)
         write_bytes(FOLDER / "README.md", page(results).encode())
 
@@ -42,7 +49,6 @@ def page(results: dict[str, Any]) -> str:
     """Return the table of the results in Markdown, with what there is to say about it."""
     machine, rows = results["machine"], [Row(**row) for row in results["rows"]]
     packages = machine["packages"]
-    pins = re.findall(r"^(\w+)==(\S+)", (FOLDER / "requirements.txt").read_text(), re.MULTILINE)
     return f"""# Benchmarks
 
 Written by `make bench` from [results.json](results.json), which has every value. What a row
@@ -51,7 +57,7 @@ value. A ratio is that of the medians.
 
 Machine: {machine["cores"]} cores of an {machine["processor"]}, {machine["operating_system"]},
 Python {machine["python"]}. Here: TensorFlow {packages["tensorflow"]}, Keras {packages["keras"]},
-DVC {packages["dvc"]}. There: {", ".join(" ".join(pin) for pin in pins)}.
+DVC {packages["dvc"]}. There: {", ".join(map(" ".join, results["peers"].items()))}.
 
 | what | here | held against | there | ratio | target | met |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -70,7 +76,12 @@ def _line(row: Row) -> str:
 
 
 def _values(values: list[float], unit: str) -> str:
-    return f"{median(values):.3g} {unit} ({min(values):.3g} to {max(values):.3g})"
+    shown = [_number(value) for value in (median(values), min(values), max(values))]
+    return f"{shown[0]} {unit} ({shown[1]} to {shown[2]})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

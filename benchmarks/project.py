@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.tensorflow_runtime import FOREIGN
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -41,7 +43,12 @@ class Project:
         with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as said:
             started = time.perf_counter()
             process = subprocess.Popen(
-                command, cwd=self.path, env=self.env, stdout=printed, stderr=said
+                command,
+                cwd=self.path,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=said,
             )
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
@@ -73,36 +80,45 @@ class Project:
             section[key] = value
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
+    def raw_files(self) -> list[Path]:
+        """Return the four files of the data set, as they are in the mirror."""
+        return sorted(Path(self.env["FASHION_MNIST_MIRROR"]).glob("*-ubyte.gz"))
+
     def restore(self) -> None:
         """Go back to the committed parameters and results, and to the data that belong to them."""
         self.run("git", "restore", ".")
         self.dvc("repro", "--quiet")
 
+    def remove(self, *folders: str) -> None:
+        """Remove what git does not track in these folders."""
+        self.run("git", "clean", "--quiet", "-d", "--force", "-x", *folders)
+
     def forget(self) -> None:
         """Leave the clone as if nothing had ever run in it."""
-        self.run("git", "clean", "--quiet", "-d", "--force", "-x", "data", "models", ".dvc/cache")
+        self.remove("data", "models", ".dvc/cache")
         (self.path / "dvc.lock").unlink(missing_ok=True)
 
 
-def clone(target: Path, mirror: Path) -> Project:
-    """Clone the last commit to `target`, with the four files in the folder `mirror` in reach."""
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, target], check=True)
-    identity = {
-        f"GIT_{role}_{what}": "benchmark"
-        for role in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    }
-    paths = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "FASHION_MNIST_MIRROR": str(mirror),
-        "KERAS_HOME": str(_keras_home(target.parent / "keras", mirror)),
-    }
-    project = Project(target, os.environ | identity | paths)
+def clone(folder: Path) -> Project:
+    """Clone the last commit into `folder`, with all that its commands need."""
+    path = folder / "project"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, path], check=True)
+    # No settings of the user's, which the pipeline's own stages would not heed either.
+    env = {k: v for k, v in os.environ.items() if not k.startswith((*FOREIGN, "DVC_", "GIT_"))}
+    for role in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{role}_NAME": "benchmark", f"GIT_{role}_EMAIL": "benchmark@example.invalid"}
+    mirror = folder / "keras/datasets/fashion-mnist"  # where Keras looks, too
+    project = Project(
+        path,
+        env
+        | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_SITE_CACHE_DIR": str(folder / "site"),
+            "KERAS_HOME": str(folder / "keras"),
+            "FASHION_MNIST_MIRROR": str(ROOT / "data/raw"),
+        },
+    )
     project.restore()
+    shutil.copytree(path / "data/raw", mirror)
+    project.env["FASHION_MNIST_MIRROR"] = str(mirror)
     return project
-
-
-def _keras_home(home: Path, mirror: Path) -> Path:
-    """Put the four files where Keras looks for them, as if it had downloaded them before."""
-    shutil.copytree(mirror, home / "datasets/fashion-mnist")
-    return home

@@ -24,10 +24,10 @@ def loss(weights, images, labels):
     return -chosen.mean()
 
 
-def step(state, rows):
-    """Train on the batch of `rows` by Adam."""
+def step(state, batch):
+    """Train on a batch by Adam."""
     weights, m, v, count = state
-    gradients = jax.grad(loss)(weights, x[rows], y[rows])
+    gradients = jax.grad(loss)(weights, *batch)
     count = count + 1
     m = [B1 * a + (1 - B1) * g for a, g in zip(m, gradients, strict=True)]
     v = [B2 * a + (1 - B2) * g * g for a, g in zip(v, gradients, strict=True)]
@@ -37,9 +37,9 @@ def step(state, rows):
 
 
 @jax.jit
-def epoch(state, order):
+def epoch(state, images, labels, order):
     """Train on all batches of `order`, int32 `[steps, batch]`."""
-    return jax.lax.scan(step, state, order)[0]
+    return jax.lax.scan(lambda s, rows: step(s, (images[rows], labels[rows])), state, order)[0]
 
 
 x, y = (jnp.asarray(array) for array in data.load("train"))
@@ -54,7 +54,7 @@ state = (weights, zeros, zeros, jnp.float32(0))
 started = time.perf_counter()
 for _epoch in range(5):
     order = rng.permutation(len(x)).astype(np.int32).reshape(-1, BATCH)
-    state = jax.block_until_ready(epoch(state, order))
+    state = jax.block_until_ready(epoch(state, x, y, order))
 seconds = time.perf_counter() - started
 x_test, y_test = data.load("t10k")
 accuracy = float((logits(state[0], x_test).argmax(1) == y_test).mean())

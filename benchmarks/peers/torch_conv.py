@@ -58,7 +58,12 @@ torch.manual_seed(0)
 images, labels = (torch.from_numpy(array) for array in data.load("train"))
 images = images[:, None].contiguous(memory_format=torch.channels_last)
 model = {"cnn": cnn, "resnet": resnet}[sys.argv[1]]().to(memory_format=torch.channels_last)
-optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, nesterov=True, fused=True)
+if sys.argv[1] == "cnn":
+    optimizer = torch.optim.Adam(model.parameters(), 0.003, fused=True)
+else:
+    optimizer = torch.optim.SGD(
+        model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=0.0005, fused=True
+    )
 loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
 order = torch.randperm(len(images)).split(BATCH)
 for step in range(WARM_UP + STEPS):
