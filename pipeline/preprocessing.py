@@ -26,7 +26,7 @@ class Split(NamedTuple):
 
 def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return pixels 0 to 255 as float32 0 to 1."""
-    return images.astype(np.float32) / np.float32(255)
+    return np.divide(images, np.float32(255), dtype=np.float32)
 
 
 def split(labels: NDArray[np.uint8], params: PreprocessParams) -> Split:
