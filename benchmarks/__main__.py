@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=GROUPS, help="measure this, and write nothing")
     parser.add_argument("--peers", type=Path, required=True, help="the Python that has the peers")
-    parser.add_argument("--runs", type=int, default=5, help="how often each command is run")
+    parser.add_argument("--runs", type=int, default=3, help="how often each command is run")
     arguments = parser.parse_args()
     if arguments.runs < 1:
         parser.error(f"--runs is {arguments.runs}; at least 1 is needed")

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.params import PARAMS_FILE
+from pipeline.params import PARAMS_FILE, parse_yaml
 from pipeline.revisions import experiments, read, resolve
 
 METRICS = "metrics/evaluate.json"
@@ -65,9 +64,8 @@ class Run:
         None where `dvc.lock` does not tell: nothing was trained, or another model evaluated.
         """
         try:
-            # In C, for there may be many; as safe as the other.
-            lock = yaml.load(read("dvc.lock", self.commit), yaml.CSafeLoader)
-        except (FileNotFoundError, yaml.YAMLError):
+            lock = parse_yaml(read("dvc.lock", self.commit), "dvc.lock")
+        except (FileNotFoundError, PipelineError):
             return None
         stages = lock["stages"]
         if not {"train", "evaluate"} <= stages.keys():
