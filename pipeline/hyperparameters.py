@@ -43,6 +43,7 @@ class ResnetParams(Regularisation):
 
     name: Literal["resnet"]
     width: int = Field(ge=2, le=1_024)
+    # Each group halves the images, to 14, 7, 3 and 1 pixels; a fifth would leave none.
     blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=4)
 
 

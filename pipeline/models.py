@@ -82,8 +82,9 @@ def _cnn(x: Any, params: CnnParams) -> Any:
 def _resnet(x: Any, params: ResnetParams) -> Any:
     """Groups of a convolution and residual blocks, with a pooling after each.
 
-    A block is one convolution and a connection past it. Where pixels are as few as here, more but
-    shallower blocks at full resolution learn most in a minute.
+    A block is one convolution and a connection past it. Nothing shrinks the images before the first
+    group, and what is left of the pixels goes to the last layer one by one, without an average over
+    the image: in the same time on a CPU this learned more than deeper nets on fewer pixels.
     """
     for group, blocks in enumerate(params.blocks):
         filters = params.width * 2**group

@@ -37,8 +37,8 @@ def label(source: Source) -> str:
 Schema = TypeVar("Schema", bound=Section)
 
 
-class _Loader(yaml.SafeLoader):
-    """A `SafeLoader` that takes `1e-05` for a number.
+class _Loader(yaml.CSafeLoader):
+    """A `CSafeLoader`, several times as fast as `SafeLoader`, that takes `1e-05` for a number.
 
     PyYAML follows YAML 1.1 and reads it as text; DVC follows YAML 1.2 and writes numbers so.
     """

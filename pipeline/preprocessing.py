@@ -1,13 +1,18 @@
 """Scaling pixels and splitting off the validation set."""
 
+import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.artifacts import replacing
 from pipeline.dataset import CLASS_NAMES
 from pipeline.params import Section
+
+PART = 1_000  # images that are in memory as float32 at a time
 
 
 class PreprocessParams(Section):
@@ -27,6 +32,21 @@ class Split(NamedTuple):
 def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return pixels 0 to 255 as float32 0 to 1."""
     return np.divide(images, np.float32(255), dtype=np.float32)
+
+
+def write_scaled(path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    """Write the bytes of `np.savez(path, images=scale(images), labels=labels)`, part by part.
+
+    All images in memory as float32 would cost more time than scaling them.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": images.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for first in range(0, len(images), PART):
+                file.write(scale(images[first : first + PART]).data)
+        with archive.open("labels.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, labels)
 
 
 def split(labels: NDArray[np.uint8], params: PreprocessParams) -> Split:

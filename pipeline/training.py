@@ -93,12 +93,11 @@ def fit(
         going_on = resumed if phase.first < len(history) else None
         trainer = _trainer(model, params, optimizers.build(params.train, schedule))
         trainer.fit(
-            _chunks(train, params, chunk_steps, first_epoch=len(history)),
+            _training_data(train, params, chunk_steps, first_epoch=len(history)),
             initial_epoch=len(history),
             epochs=phase.end,
             steps_per_epoch=-(-steps // chunk_steps),
-            validation_data=tuple(validation) if len(validation.labels) else None,
-            validation_batch_size=VALIDATION_BATCH_SIZE,
+            validation_data=_validation_data(validation),
             callbacks=[
                 Seeding(params.seed),
                 LearningRate(schedule),
@@ -178,6 +177,37 @@ def _loss(params: TrainParams) -> Any:
         return smoothed(one_hot, probabilities)
 
     return loss
+
+
+def _training_data(
+    train: Dataset, params: Hyperparameters, chunk_steps: int, first_epoch: int
+) -> tf.data.Dataset:
+    """Return the chunks of one epoch after another; the next is made while one is trained on."""
+    chunk = (chunk_steps, params.train.batch_size)
+    chunks = tf.data.Dataset.from_generator(
+        lambda: _chunks(train, params, chunk_steps, first_epoch),
+        output_signature=(
+            tf.TensorSpec((*chunk, *train.images.shape[1:]), train.images.dtype),
+            tf.TensorSpec(chunk, train.labels.dtype),
+            tf.TensorSpec((1,), tf.int32),
+        ),
+    )
+    return _untuned(chunks.prefetch(1))
+
+
+def _validation_data(validation: Dataset) -> tf.data.Dataset | None:
+    """Return the validation set in batches; None where it is empty."""
+    if not len(validation.labels):
+        return None
+    batches = tf.data.Dataset.from_tensor_slices(tuple(validation)).batch(VALIDATION_BATCH_SIZE)
+    return _untuned(batches)
+
+
+def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Keep tf.data from tuning itself, which it can take two seconds to end after training."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _chunks(

@@ -1,9 +1,8 @@
 """Turn the raw files into scaled arrays: training, validation and test set."""
 
 from pipeline import dataset, idx, stage
-from pipeline.artifacts import write_npz
 from pipeline.params import Section
-from pipeline.preprocessing import PreprocessParams, scale, split
+from pipeline.preprocessing import PreprocessParams, split, write_scaled
 
 
 class Params(Section):
@@ -17,9 +16,9 @@ def preprocess(params: Params) -> None:
     images, labels = idx.read_pair(dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS)
     test_images, test_labels = idx.read_pair(dataset.TEST_IMAGES, dataset.TEST_LABELS)
     train, validation = split(labels, params.preprocess)
-    write_npz(dataset.TRAIN, images=scale(images[train]), labels=labels[train])
-    write_npz(dataset.VALIDATION, images=scale(images[validation]), labels=labels[validation])
-    write_npz(dataset.TEST, images=scale(test_images), labels=test_labels)
+    write_scaled(dataset.TRAIN, images[train], labels[train])
+    write_scaled(dataset.VALIDATION, images[validation], labels[validation])
+    write_scaled(dataset.TEST, test_images, test_labels)
 
 
 if __name__ == "__main__":

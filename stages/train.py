@@ -21,13 +21,14 @@ def train(params: Hyperparameters, inputs: Record) -> None:
     tensorflow_runtime.start(jit_compile=params.jit_compile)
     from pipeline import models, training  # these import TensorFlow
 
+    train_set, validation_set = load(TRAIN), load(VALIDATION)
     model = models.build(params)
     write_results = partial(write_history, params, model.count_params())
     started = time.perf_counter(), time.process_time()
     history = training.fit(
         model,
-        load(TRAIN),
-        load(VALIDATION),
+        train_set,
+        validation_set,
         params,
         inputs=inputs,
         on_epoch=write_results,  # for those who watch `dvc metrics show` or an editor's plots

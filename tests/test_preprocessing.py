@@ -1,9 +1,11 @@
 """The split is stratified, complete, seeded, and of the size asked for."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from pipeline.preprocessing import PreprocessParams, scale, split
+from pipeline.preprocessing import PART, PreprocessParams, scale, split, write_scaled
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), range(10, 20))
 
@@ -30,3 +32,13 @@ def test_pixels_are_scaled() -> None:
     scaled = scale(np.array([0, 51, 255], np.uint8))
     assert scaled.dtype == np.float32
     np.testing.assert_array_equal(scaled, np.array([0, 0.2, 1], np.float32))
+
+
+@pytest.mark.parametrize("count", [0, 7, PART + 1])
+def test_written_part_by_part_as_numpy_would(tmp_path: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, count, np.uint8)
+    write_scaled(tmp_path / "ours.npz", images, labels)
+    np.savez(tmp_path / "numpy.npz", images=scale(images), labels=labels)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
