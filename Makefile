@@ -14,7 +14,7 @@ run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
 
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
-	@pytest --numprocesses auto
+	@pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/installed-dev  ## Check style, format and types
 	@ruff check

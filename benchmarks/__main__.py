@@ -1,6 +1,7 @@
 """`make bench`: time the pipeline beside its peers, and write the table."""
 
 import argparse
+import json
 import re
 import tempfile
 from dataclasses import asdict
@@ -14,15 +15,25 @@ from pipeline import environment
 from pipeline.artifacts import write_bytes, write_json
 
 FOLDER = ROOT / "benchmarks"
+RESULTS = FOLDER / "results.json"
+NOTES = FOLDER / "notes.md"
 
 
 def main() -> None:
-    """Measure all groups and write the table, or some and only print it."""
+    """Measure all groups and write the table, or one and only print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=GROUPS, help="measure this, and write nothing")
-    parser.add_argument("--peers", type=Path, required=True, help="the Python that has the peers")
+    parser.add_argument("--peers", type=Path, help="the Python that has the peers")
     parser.add_argument("--runs", type=int, default=3, help="how often each command is run")
+    parser.add_argument(
+        "--page", action="store_true", help=f"measure nothing, and write {NOTES.name} to the page"
+    )
     arguments = parser.parse_args()
+    if arguments.page:
+        write_page()
+        return
+    if arguments.peers is None:
+        parser.error("--peers is missing; `make bench` knows it")
     if arguments.runs < 1:
         parser.error(f"--runs is {arguments.runs}; at least 1 is needed")
     with tempfile.TemporaryDirectory() as folder:
@@ -41,12 +52,18 @@ def main() -> None:
             "peers": dict(re.findall(r"^(\w+)==(\S+)", pins, re.MULTILINE)),
             "rows": [asdict(row) for row in rows],
         }
-        write_json(FOLDER / "results.json", results)
-        write_bytes(FOLDER / "README.md", page(results).encode())
+        write_json(RESULTS, results)
+        write_page()
+
+
+def write_page() -> None:
+    """Write the page anew, from what was measured and what there is to say about it."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    write_bytes(FOLDER / "README.md", page(results).encode())
 
 
 def page(results: dict[str, Any]) -> str:
-    """Return the table of the results in Markdown, with what there is to say about it."""
+    """Return the table of the results in Markdown, with the notes below it."""
     machine, rows = results["machine"], [Row(**row) for row in results["rows"]]
     packages = machine["packages"]
     return f"""# Benchmarks
@@ -63,7 +80,7 @@ DVC {packages["dvc"]}. There: {", ".join(map(" ".join, results["peers"].items())
 | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(map(_line, rows))}
 
-{(FOLDER / "notes.md").read_text(encoding="utf-8")}"""
+{NOTES.read_text(encoding="utf-8")}"""
 
 
 def _line(row: Row) -> str:

@@ -219,7 +219,8 @@ def _experiments_a_minute(project: Project, workers: int, seeds: Iterator[int]) 
     try:
         while _finished(project) < finished:
             time.sleep(0.1)
-            if time.perf_counter() > started + GRACE and not _at_work(project):
+            needed = min(workers, finished - _finished(project))
+            if time.perf_counter() > started + GRACE and _at_work(project) < needed:
                 raise SystemExit("a worker of DVC's queue stopped early; measure again")
         minutes = (time.perf_counter() - started) / 60
         while _at_work(project):
@@ -236,10 +237,10 @@ def _finished(project: Project) -> int:
     return len(refs.printed.splitlines())
 
 
-def _at_work(project: Project) -> bool:
-    """Tell whether any of the queue's workers still runs; they end when there is nothing to do."""
+def _at_work(project: Project) -> int:
+    """Count the queue's workers that still run; they end when there is nothing to do."""
     workers = (project.path / ".dvc/tmp/exps/celery").glob("*.json")
-    return any(json.loads(worker.read_text())["returncode"] is None for worker in workers)
+    return sum(json.loads(worker.read_text())["returncode"] is None for worker in workers)
 
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {

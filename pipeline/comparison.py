@@ -30,7 +30,7 @@ class PairedDifference:
         difference: accuracy of the second minus that of the first.
         low: lower bound of the 95 % interval of `difference` over draws of the test images.
         high: upper bound.
-        p_value: the chance of counts as unequal as these two, were neither model better.
+        p_value: the chance of counts at least as unequal as these two, were neither model better.
     """
 
     images: int

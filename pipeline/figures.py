@@ -186,7 +186,7 @@ def confusion(matrix: NDArray[np.intp], label: str) -> Figure:
 def predictions(
     test: Dataset, probabilities: Probabilities, rows: NDArray[np.intp], title: str
 ) -> Figure:
-    """Draw each chosen test image beside the probabilities of its ten classes.
+    """Draw each chosen test image, under what it was taken for, beside the class probabilities.
 
     The likeliest class is blue where it is right and orange and hatched where it is wrong; the
     right class is then marked by an arrow.
@@ -197,7 +197,8 @@ def predictions(
     # One pair of axes for all, in inches: dozens of small ones take seconds to draw.
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
     axes.set_axis_off()
-    axes.text(width / 2, HEADER / 2, title, ha="center", va="center", size=13)
+    heading = f"{title}, and what they were taken for"
+    axes.text(width / 2, HEADER / 2, heading, ha="center", va="center", size=13)
     for place, row in enumerate(rows):
         line, column = divmod(place, CASE_COLUMNS)
         x, y = CASE_WIDTH * column, HEADER + CASE_HEIGHT * line
@@ -226,7 +227,7 @@ def _picture(
     centre = x + 0.85
     axes.text(centre, y + 0.15, CLASS_NAMES[predicted], ha="center", va="center", weight="bold")
     right = predicted == actual
-    verdict = "right" if right else f"wrong: {CLASS_NAMES[actual]}"
+    verdict = "right" if right else f"actual: {CLASS_NAMES[actual]}"
     colour = BLUE if right else ORANGE
     axes.text(centre, y + 1.83, verdict, ha="center", va="center", color=colour)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 from scipy import ndimage
 
 from pipeline.dataset import IMAGE_SIZE
@@ -48,7 +48,7 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path) -> Image.Image:
-    """Return the picture (the first, of several) upright, in RGB, on white where transparent."""
+    """Return the picture (the first, of several) upright, in RGB, nowhere transparent."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faulty metadata that nobody needs here
@@ -70,10 +70,17 @@ def _decode(path: Path) -> Image.Image:
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        return white.convert("RGB")
+        return _on_contrast(image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _on_contrast(image: Image.Image) -> Image.Image:
+    """Lay what is not transparent on white or, where it is light itself, on black."""
+    visible = image.getchannel("A")
+    light = visible.getbbox() and ImageStat.Stat(image.convert("L"), visible).mean[0] > LIGHT
+    background = Image.new("RGBA", image.size, "black" if light else "white")
+    background.alpha_composite(image)
+    return background.convert("RGB")
 
 
 def _background(image: Image.Image) -> NDArray[np.float64]:

@@ -15,7 +15,6 @@ from tests.conftest import Project
 
 METRICS = "metrics/evaluate.json"
 PREDICTIONS = "plots/predictions.csv"
-REAL = "fashion-mnist"
 BASELINES = (f"00/{'0' * 38}", f"11/{'1' * 38}")
 
 
@@ -129,7 +128,7 @@ def test_accuracy_against_a_bootstrap_and_a_binomial_sum_by_hand(
     if accuracy["p_value"] < 0.05 and bounds[0] * bounds[1] > 0:
         verdict = "better" if accuracy["difference"] > 0 else "worse"
     assert report["verdict"] == verdict
-    assert f"longer is {verdict}: {report['reason']}." in printed
+    assert f"In test accuracy, longer is {verdict}: {report['reason']}." in printed
 
 
 def mcnemar(base_alone: int, other_alone: int) -> float:

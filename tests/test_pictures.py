@@ -130,11 +130,22 @@ def test_a_garment_may_cover_a_corner(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_saved(image, tmp_path / "image.png"), WIDE)
 
 
-def test_transparent_is_white(tmp_path: Path) -> None:
-    image = garment("black", "black").convert("RGBA")
+@pytest.mark.parametrize("colour", ["black", "white"])
+@pytest.mark.parametrize("file", ["image.png", "image.webp"])
+def test_a_garment_stands_out_from_what_is_transparent(
+    tmp_path: Path, colour: str, file: str
+) -> None:
+    image = garment(colour, colour).convert("RGBA")
     image.putalpha(garment("white", "black").convert("L"))
-    for file in ("image.png", "image.webp"):
-        np.testing.assert_array_equal(read_saved(image, tmp_path / file, lossless=True), WIDE, file)
+    np.testing.assert_array_equal(read_saved(image, tmp_path / file, lossless=True), WIDE)
+
+
+def test_nothing_but_what_is_transparent(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="shows nothing but its background"):
+        read_saved(Image.new("RGBA", (300, 300), (0, 0, 0, 0)), tmp_path / "image.png")
+
+
+def test_transparent_in_a_palette(tmp_path: Path) -> None:
     palette = garment("red", "black").quantize(2)
     clear = palette.getpixel((0, 0))
     pixels = read_saved(palette, tmp_path / "palette.png", transparency=clear)

@@ -3,6 +3,7 @@
 import csv
 from statistics import mean, stdev
 
+import pytest
 import yaml
 
 from tests.conftest import Project
@@ -49,3 +50,20 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     done = project.run(*RESULTS)
     assert done.returncode == 1
     assert "experiment tiny-0 was run with other parameters" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"set": ["modle.width=64"]}, "results.yaml: modle.width, set by tiny, is unknown"),
+        ({"set": None}, "results.yaml: sections.0.rows.0.set: input should be a valid list"),
+        (
+            {"seeds": 0},
+            "results.yaml: sections.0.rows.0.seeds: input should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_row_that_cannot_be(project: Project, changes: dict[str, object], message: str) -> None:
+    describe(project, [ROWS[0] | changes])
+    done = project.run(*RESULTS)
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

@@ -167,7 +167,7 @@ def _print_runs(report: dict[str, Any]) -> None:
         )
     else:
         print("No class gained or lost.")
-    print(f"\n{other} is {report['verdict']}: {report['reason']}.")
+    print(f"\nIn test accuracy, {other} is {report['verdict']}: {report['reason']}.")
     print("This weighs the luck of the test images alone; --seeds weighs that of the seed.")
 
 
@@ -184,7 +184,8 @@ def _print_groups(report: dict[str, Any]) -> None:
     for side in (report["base"], report["other"]):
         print(f"Seeds of {side['name']}: {', '.join(map(str, side['accuracies']))}")
     print(f"Difference of the means: {_interval(report['accuracy'])} (Welch's t).\n")
-    print(f"{report['other']['name']} is {report['verdict']}: {report['reason']}.")
+    other = report["other"]["name"]
+    print(f"In test accuracy, {other} is {report['verdict']}: {report['reason']}.")
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:

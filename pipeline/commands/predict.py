@@ -22,8 +22,7 @@ from pipeline.prediction import load_model, predict
 from pipeline.preprocessing import scale
 
 MODEL = Path("models/model.keras")
-# What Keras raises for a damaged archive, and for classes or settings that it does not know. Its
-# texts would mislead: a file that is no zip archive is "not found".
+# What a damaged archive raises, and what Keras does for classes or settings that it does not know.
 LOAD_ERRORS = (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
 LIKELIEST = 3  # classes shown of a single picture
 NONE: Probabilities = np.empty((0, len(CLASS_NAMES)), np.float32)

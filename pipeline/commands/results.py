@@ -7,12 +7,12 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline import environment
 from pipeline.artifacts import write_bytes, write_csv
@@ -50,7 +50,7 @@ class Row:
     name: str
     preset: str
     set: list[str]
-    seeds: int
+    seeds: Annotated[int, Field(ge=1)]
 
     def names(self) -> list[str]:
         """Return the names of its experiments, seed by seed."""
@@ -71,11 +71,22 @@ class Row:
         for setting in self.set:
             name, _, value = setting.partition("=")
             *parents, key = name.split(".")
-            section = params
+            section: Any = params
             for parent in parents:
-                section = section[parent]
+                section = section.get(parent)
+                if not isinstance(section, dict):
+                    raise PipelineError(f"{SECTIONS}: {name}, set by {self.name}, is unknown")
             section[key] = parse_yaml(f"value: {value}", setting)["value"]
         return params
+
+
+@dataclass(frozen=True)
+class Section:
+    """What `results.yaml` says of a section of the page: rows, and what they are about."""
+
+    title: str
+    about: str
+    rows: list[Row]
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Results:
+class Group:
     """What the experiments of a row gave."""
 
     name: str
@@ -124,8 +135,13 @@ class Results:
         return mean(result.val_accuracy for result in self.members)
 
     @property
-    def processor_seconds(self) -> float:
-        """Median over the seeds that were timed."""
+    def seconds(self) -> float | None:
+        """Median over the seeds that were timed; None where none was."""
+        return _median(result.seconds for result in self.members)
+
+    @property
+    def processor_seconds(self) -> float | None:
+        """The same over all cores."""
         return _median(result.processor_seconds for result in self.members)
 
     def cells(self) -> list[str]:
@@ -138,8 +154,7 @@ class Results:
             _range([result.epochs for result in self.members]),
             _range([result.best_epoch for result in self.members]),
             f"{self.members[0].parameters:,}",
-            f"{_median(result.seconds for result in self.members):.0f}",
-            f"{self.processor_seconds:.0f}",
+            *("" if t is None else f"{t:.0f}" for t in (self.seconds, self.processor_seconds)),
         ]
 
 
@@ -148,8 +163,9 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.4f}{spread}"
 
 
-def _median(values: Iterable[float | None]) -> float:
-    return median(value for value in values if value is not None)
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def _range(values: list[int]) -> str:
@@ -163,19 +179,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Bring the table up to date with the experiments that are there, and write the page."""
-    sections = load_yaml(SECTIONS)["sections"]
-    for section in sections:
-        section["rows"] = [Row(**row) for row in section["rows"]]
-    wanted = {name for section in sections for row in section["rows"] for name in row.names()}
-    results = _recorded() | {result.experiment: result for result in _finished(wanted)}
+    sections = _sections()
+    wanted = {name for section in sections for row in section.rows for name in row.names()}
+    results = _recorded()
+    for result in _finished(wanted):
+        known = results.get(result.experiment)
+        if known is None or replace(known, machine=result.machine) != result:  # else the same run
+            results[result.experiment] = result
 
-    groups: list[Results] = []
+    groups: list[Group] = []
     text = []
     for section in sections:
-        found = [Results(row.name, _of_row(row, results)) for row in section["rows"]]
+        found = [Group(row.name, _of_row(row, results)) for row in section.rows]
         groups += found
-        commands = "\n".join(row.command() for row in section["rows"])
-        text.append(f"## {section['title']}\n\n{section['about']}\n\n{_table(found)}\n")
+        commands = "\n".join(row.command() for row in section.rows)
+        text.append(f"## {section.title}\n\n{section.about}\n\n{_table(found)}\n")
         text.append(f"```console\n{commands}\n```\n")
     text.append(f"{FRONTIER}\n{_table(_frontier(groups))}\n")
     members = [result for group in groups for result in group.members]
@@ -186,6 +204,20 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     write_bytes(PAGE, "\n".join(text).encode())
     print(f"{TABLE} and {PAGE} are written")
     return 0
+
+
+def _sections() -> list[Section]:
+    """Return what the page is to have.
+
+    Raises:
+        PipelineError: `results.yaml` does not say it as it should.
+    """
+    try:
+        return TypeAdapter(list[Section]).validate_python(load_yaml(SECTIONS).get("sections"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("sections", *first["loc"])))
+        raise PipelineError(f"{SECTIONS}: {place}: {first['msg'].lower()}") from None
 
 
 def _recorded() -> dict[str, Result]:
@@ -214,6 +246,8 @@ def _result(name: str, commit: str, trained: re.Match[str] | None) -> Result:
     params = parse_yaml(read(PARAMS_FILE, commit), PARAMS_FILE)
     summary = json.loads(read("metrics/train.json", commit))
     history = list(csv.DictReader(read("plots/history.csv", commit).splitlines()))
+    if "val_accuracy" not in summary:
+        raise PipelineError(f"experiment {name} has no validation images, by which {PAGE} judges")
     best = min(history, key=lambda row: float(row["val_loss"]))
     return Result(
         experiment=name,
@@ -241,8 +275,9 @@ def _machine() -> str:
 
 
 def _hash_params(params: dict[str, Any]) -> str:
-    data = {name: value for name, value in params["data"].items() if name != "mirrors"}
-    return _hash([data, *(params[name] for name in ("preprocess", "model", "train"))])
+    source = params["data"]["source"]
+    drawn = params["data"]["synthetic"] if source == "synthetic" else None
+    return _hash([source, drawn, *(params[name] for name in ("preprocess", "model", "train"))])
 
 
 def _hash_code(lock: str) -> str:
@@ -291,21 +326,23 @@ standard deviation over the seeds after the sign ±.
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
 with other work going on beside it, and of processor time, over all cores. Machine: {machines}.
 {note}
-The commands under a table queue its experiments, and `dvc queue start` runs them. To tell any two
-rows apart: `python -m pipeline compare --seeds neurons-128-0 neurons-512-0`.
+The commands under a table queue its experiments and leave the preset in `params.yaml`;
+`dvc queue start` runs them. Once they have run, `python -m pipeline compare --seeds neurons-128-0
+neurons-512-0` tells two rows apart.
 """
 
 
-def _frontier(groups: list[Results]) -> list[Results]:
+def _frontier(groups: list[Group]) -> list[Group]:
     """Return those that no other beats in validation accuracy with less time, the fastest first."""
-    frontier: list[Results] = []
-    for group in sorted(groups, key=lambda group: group.processor_seconds):
+    frontier: list[Group] = []
+    timed = [group for group in groups if group.processor_seconds is not None]
+    for group in sorted(timed, key=lambda group: group.processor_seconds or 0.0):
         if not frontier or group.val_accuracy > frontier[-1].val_accuracy:
             frontier.append(group)
     return frontier
 
 
-def _table(groups: Iterable[Results]) -> str:
+def _table(groups: Iterable[Group]) -> str:
     rows = [group.cells() for group in groups]
     lines = [list(COLUMNS), ["---"] * len(COLUMNS), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
