@@ -17,7 +17,7 @@ from pipeline.record import Record
 class Seeding(keras.callbacks.Callback):
     """Sets the state of each random layer by seed and epoch alone, so that training can resume.
 
-    0 in the place of the layer would be the generator that orders the images.
+    Layers count from 1: NumPy takes (seed, epoch, 0) for (seed, epoch), which orders the images.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,7 +1,10 @@
 """What the data is called and where it lies: shared by every stage that touches it."""
 
+import os
+import struct
+import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +50,18 @@ class Dataset(NamedTuple):
 
 
 def load(path: Path) -> Dataset:
-    """Read one of the processed `.npz` files."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Dataset(arrays["images"], arrays["labels"])
+    """Open one of the processed `.npz` files; its arrays are read only, and as they are used."""
+    return Dataset(_mapped(path, "images.npy"), _mapped(path, "labels.npy"))
+
+
+def _mapped(path: Path, name: str) -> NDArray[Any]:
+    """Return an array that lies uncompressed in a zip archive, without a copy in memory.
+
+    Source: the local file header, in section 4.3.7 of PKWARE's .ZIP File Format Specification.
+    """
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        file.seek(archive.getinfo(name).header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)  # its name and extra field
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.asarray(np.memmap(file, dtype, "r", file.tell(), shape))

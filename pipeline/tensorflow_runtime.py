@@ -22,6 +22,9 @@ SETTINGS = {
     "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "false",
 }
 
+# What Keras and TensorFlow import where it is installed, and use for nothing that we do.
+UNUSED = ("matplotlib", "scipy")
+
 # What TensorFlow says at every start on a machine without a GPU; it says so before its own
 # switches for the level of its messages take effect.
 CHATTER = (
@@ -57,19 +60,17 @@ def start(*, jit_compile: bool) -> None:
 
 @contextmanager
 def _quickly() -> Iterator[None]:
-    """Import in this block what is large and stays, in about two thirds of the time."""
-    # Keras imports Matplotlib, for figures drawn by others than us, unless it seems not installed.
-    unwanted = "matplotlib" not in sys.modules
-    if unwanted:
-        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    """Import in this block what is large and stays, in about half of the time."""
+    hidden = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     gc.disable()  # there is no garbage to find among classes and functions
     try:
         yield
     finally:
         gc.freeze()
         gc.enable()
-        if unwanted:
-            del sys.modules["matplotlib"]
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager

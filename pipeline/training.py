@@ -182,7 +182,10 @@ def _loss(params: TrainParams) -> Any:
 def _training_data(
     train: Dataset, params: Hyperparameters, chunk_steps: int, first_epoch: int
 ) -> tf.data.Dataset:
-    """Return the chunks of one epoch after another; the next is made while one is trained on."""
+    """Return the chunks of one epoch after another.
+
+    The next is made while one is trained on; not where TensorFlow is told to be deterministic.
+    """
     chunk = (chunk_steps, params.train.batch_size)
     chunks = tf.data.Dataset.from_generator(
         lambda: _chunks(train, params, chunk_steps, first_epoch),
