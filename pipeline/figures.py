@@ -26,8 +26,11 @@ PAGE_COLOURS = {
     ORANGE: "var(--orange)",
     GREY: "var(--grey)",
 }
-# The panel of pictures, in inches: the size of a case, how many side by side, and the title's room.
-CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS, HEADER = 4.0, 2.1, 3, 0.5
+# The panels of pictures, in inches: the room for the title; for the names beside the samples, a
+# sample, and from one row of them to the next; the size of a case, and how many are side by side.
+HEADER = 0.5
+NAMES, SAMPLE_SIZE, SAMPLE_HEIGHT = 1.1, 0.54, 0.6
+CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS = 4.0, 2.1, 3
 # Markers on the curves are for so many epochs at most; of more they would hide the line.
 MARKED_EPOCHS = 50
 
@@ -89,18 +92,16 @@ def svg(figure: Figure, name: str) -> str:
 
 def samples(test: Dataset, per_class: int, label: str) -> Figure:
     """Draw the first images of each class, a row each."""
-    figure = Figure(figsize=(max(0.55 * per_class + 1.4, 5), 6.4), layout="constrained")
-    figure.suptitle(f"The first test images of each class{label}")
-    axes = figure.subplots(len(CLASS_NAMES), 1)
-    for index, (name, row) in enumerate(zip(CLASS_NAMES, axes, strict=True)):
+    width = max(NAMES + SAMPLE_SIZE * per_class, 5.5)  # the title needs that much
+    height = SAMPLE_HEIGHT * len(CLASS_NAMES)
+    figure, axes = _panel(width, height, f"The first test images of each class{label}")
+    for index, name in enumerate(CLASS_NAMES):
+        y = HEADER + SAMPLE_HEIGHT * index
+        axes.text(NAMES - 0.1, y + SAMPLE_SIZE / 2, name, ha="right", va="center")
         images = test.images[test.labels == index][:per_class]
-        strip = np.zeros((28, 28 * per_class), np.float32)
         if len(images):
-            strip[:, : 28 * len(images)] = np.hstack(list(images))
-        row.imshow(strip, cmap="gray_r", vmin=0, vmax=1)
-        row.set_ylabel(name, rotation=0, ha="right", va="center")
-        row.set(xticks=[], yticks=[])
-        row.spines[:].set_visible(False)
+            row = np.hstack(list(images))
+            _show(axes, row, NAMES, y, SAMPLE_SIZE * len(images), SAMPLE_SIZE)
     return figure
 
 
@@ -125,8 +126,7 @@ def history(rows: Sequence[dict[str, str]], label: str) -> Figure:
         axes.grid(alpha=0.3)
         axes.legend()
     charts[-1].set_xlabel("epoch")
-    figure.align_ylabels()
-    return figure
+    return _laid_out(figure)
 
 
 def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
@@ -157,17 +157,17 @@ def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
-    figure.align_ylabels()
-    return figure
+    return _laid_out(figure)
 
 
 def confusion(matrix: NDArray[np.intp], label: str) -> Figure:
     """Draw how many images of each class (row) were taken for each class (column)."""
-    figure = Figure(figsize=(8, 7.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(8, 7.2))
+    axes = figure.add_axes((0.145, 0.15, 0.72, 0.8))
     rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(image, label="share of the actual class", shrink=0.8)
+    bar = figure.colorbar(image, figure.add_axes((0.895, 0.2, 0.03, 0.7)))
+    bar.set_label("share of the actual class")
     bar.outline.set_visible(False)
     for (actual, predicted), count in np.ndenumerate(matrix):
         colour = "white" if rates[actual, predicted] > 0.5 else "black"
@@ -191,14 +191,9 @@ def predictions(
     The likeliest class is blue where it is right and orange and hatched where it is wrong; the
     right class is then marked by an arrow.
     """
-    width = CASE_WIDTH * CASE_COLUMNS
-    height = HEADER + CASE_HEIGHT * max(1, -(-len(rows) // CASE_COLUMNS))
-    figure = Figure(figsize=(width, height))
-    # One pair of axes for all, in inches: dozens of small ones take seconds to draw.
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-    axes.set_axis_off()
+    height = CASE_HEIGHT * max(1, -(-len(rows) // CASE_COLUMNS))
     heading = f"{title}, and what they were taken for"
-    axes.text(width / 2, HEADER / 2, heading, ha="center", va="center", size=13)
+    figure, axes = _panel(CASE_WIDTH * CASE_COLUMNS, height, heading)
     for place, row in enumerate(rows):
         line, column = divmod(place, CASE_COLUMNS)
         x, y = CASE_WIDTH * column, HEADER + CASE_HEIGHT * line
@@ -207,9 +202,38 @@ def predictions(
     return figure
 
 
+def _panel(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    """Return a figure with room below its title, and one pair of axes for all, in inches.
+
+    Dozens of small axes take seconds to draw.
+    """
+    height += HEADER
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    axes.set_axis_off()
+    axes.text(width / 2, HEADER / 2, title, ha="center", va="center", size=13)
+    return figure, axes
+
+
+def _show(
+    axes: Axes, image: NDArray[np.float32], x: float, y: float, width: float, height: float
+) -> None:
+    """Draw an image, its upper left corner at `x`, `y`."""
+    extent = (x, x + width, y + height, y)
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, aspect="auto")
+
+
 def _two_charts() -> Figure:
     """Return a figure for two charts, one above the other: narrow enough to be read on a phone."""
     return Figure(figsize=(4.8, 5.2), dpi=150, layout="constrained")
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """Find the places of all parts now, once, and not whenever the figure is saved."""
+    figure.align_ylabels()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
 
 
 def _picture(
@@ -222,8 +246,7 @@ def _picture(
 ) -> None:
     """Draw an image at the left of a case, with what it was taken for and whether that is right."""
     predicted = int(probabilities.argmax())
-    extent = (x + 0.15, x + 1.55, y + 1.7, y + 0.3)
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, aspect="auto")
+    _show(axes, image, x + 0.15, y + 0.3, 1.4, 1.4)
     centre = x + 0.85
     axes.text(centre, y + 0.15, CLASS_NAMES[predicted], ha="center", va="center", weight="bold")
     right = predicted == actual
