@@ -50,14 +50,17 @@ class Dataset(NamedTuple):
 
 
 def load(path: Path) -> Dataset:
-    """Open one of the processed `.npz` files; its arrays are read only, and as they are used."""
+    """Open one of the processed `.npz` files: arrays that cannot be written to.
+
+    What they hold is read from the file as it is used.
+    """
     return Dataset(_mapped(path, "images.npy"), _mapped(path, "labels.npy"))
 
 
 def _mapped(path: Path, name: str) -> NDArray[Any]:
-    """Return an array that lies uncompressed in a zip archive, without a copy in memory.
+    """Return an array of an archive as `np.savez` writes it, without a copy in memory.
 
-    Source: the local file header, in section 4.3.7 of PKWARE's .ZIP File Format Specification.
+    Its checksum is not compared. Source: PKWARE's .ZIP File Format Specification, section 4.3.7.
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         file.seek(archive.getinfo(name).header_offset + 26)

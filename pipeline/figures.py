@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -26,11 +27,11 @@ PAGE_COLOURS = {
     ORANGE: "var(--orange)",
     GREY: "var(--grey)",
 }
-# The panels of pictures, in inches: the room for the title; for the names beside the samples, a
-# sample, and from one row of them to the next; the size of a case, and how many are side by side.
-HEADER = 0.5
-NAMES, SAMPLE_SIZE, SAMPLE_HEIGHT = 1.1, 0.54, 0.6
-CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS = 4.0, 2.1, 3
+# The panels of pictures, in inches.
+HEADER = 0.5  # the room for the title
+NAMES = 1.1  # the room for the names of the classes, beside the samples
+SAMPLE, SAMPLE_ROW = 0.56, 0.62  # a sample, at two dots to the pixel, and from one row to the next
+CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS = 4.0, 2.1, 3  # a case, and how many are side by side
 # Markers on the curves are for so many epochs at most; of more they would hide the line.
 MARKED_EPOCHS = 50
 
@@ -92,16 +93,15 @@ def svg(figure: Figure, name: str) -> str:
 
 def samples(test: Dataset, per_class: int, label: str) -> Figure:
     """Draw the first images of each class, a row each."""
-    width = max(NAMES + SAMPLE_SIZE * per_class, 5.5)  # the title needs that much
-    height = SAMPLE_HEIGHT * len(CLASS_NAMES)
+    width = max(NAMES + SAMPLE * per_class + 0.1, 5.0)  # so that the longest title fits
+    height = SAMPLE_ROW * len(CLASS_NAMES)
     figure, axes = _panel(width, height, f"The first test images of each class{label}")
     for index, name in enumerate(CLASS_NAMES):
-        y = HEADER + SAMPLE_HEIGHT * index
-        axes.text(NAMES - 0.1, y + SAMPLE_SIZE / 2, name, ha="right", va="center")
-        images = test.images[test.labels == index][:per_class]
+        y = SAMPLE_ROW * index
+        axes.text(NAMES - 0.1, y + SAMPLE / 2, name, ha="right", va="center")
+        images = test.images[np.flatnonzero(test.labels == index)[:per_class]]
         if len(images):
-            row = np.hstack(list(images))
-            _show(axes, row, NAMES, y, SAMPLE_SIZE * len(images), SAMPLE_SIZE)
+            _show(axes, np.hstack(list(images)), NAMES, y, SAMPLE)
     return figure
 
 
@@ -163,6 +163,7 @@ def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
 def confusion(matrix: NDArray[np.intp], label: str) -> Figure:
     """Draw how many images of each class (row) were taken for each class (column)."""
     figure = Figure(figsize=(8, 7.2))
+    # Placed by hand, which takes no time, with room for the names of the classes; a square.
     axes = figure.add_axes((0.145, 0.15, 0.72, 0.8))
     rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
@@ -196,43 +197,47 @@ def predictions(
     figure, axes = _panel(CASE_WIDTH * CASE_COLUMNS, height, heading)
     for place, row in enumerate(rows):
         line, column = divmod(place, CASE_COLUMNS)
-        x, y = CASE_WIDTH * column, HEADER + CASE_HEIGHT * line
+        x, y = CASE_WIDTH * column, CASE_HEIGHT * line
         _picture(axes, x, y, test.images[row], probabilities[row], int(test.labels[row]))
         _chart(axes, x, y, probabilities[row], int(test.labels[row]))
     return figure
 
 
 def _panel(width: float, height: float, title: str) -> tuple[Figure, Axes]:
-    """Return a figure with room below its title, and one pair of axes for all, in inches.
+    """Return a figure and one pair of axes for all of it, in inches; the title is above their 0.
 
     Dozens of small axes take seconds to draw.
     """
-    height += HEADER
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    figure = Figure(figsize=(width, HEADER + height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, -HEADER))
     axes.set_axis_off()
-    axes.text(width / 2, HEADER / 2, title, ha="center", va="center", size=13)
+    axes.text(width / 2, -HEADER / 2, title, ha="center", va="center", size=13)
     return figure, axes
 
 
-def _show(
-    axes: Axes, image: NDArray[np.float32], x: float, y: float, width: float, height: float
-) -> None:
+def _show(axes: Axes, image: NDArray[np.float32], x: float, y: float, height: float) -> None:
     """Draw an image, its upper left corner at `x`, `y`."""
-    extent = (x, x + width, y + height, y)
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, extent=extent, aspect="auto")
+    width = height * image.shape[1] / image.shape[0]
+    axes.imshow(
+        image,
+        cmap="gray_r",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(x, x + width, y + height, y),
+        aspect="auto",
+    )
 
 
 def _two_charts() -> Figure:
     """Return a figure for two charts, one above the other: narrow enough to be read on a phone."""
-    return Figure(figsize=(4.8, 5.2), dpi=150, layout="constrained")
+    return Figure(figsize=(4.8, 5.2), dpi=150)
 
 
 def _laid_out(figure: Figure) -> Figure:
-    """Find the places of all parts now, once, and not whenever the figure is saved."""
+    """Give all parts their places now, once, and not whenever the figure is saved."""
     figure.align_ylabels()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    ConstrainedLayoutEngine().execute(figure)
     return figure
 
 
@@ -246,7 +251,7 @@ def _picture(
 ) -> None:
     """Draw an image at the left of a case, with what it was taken for and whether that is right."""
     predicted = int(probabilities.argmax())
-    _show(axes, image, x + 0.15, y + 0.3, 1.4, 1.4)
+    _show(axes, image, x + 0.15, y + 0.3, 1.4)
     centre = x + 0.85
     axes.text(centre, y + 0.15, CLASS_NAMES[predicted], ha="center", va="center", weight="bold")
     right = predicted == actual

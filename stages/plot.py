@@ -88,8 +88,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Drawing leaves hardly any garbage, and the search for it takes a tenth of the time.
+    # Drawing leaves little garbage, and the search for it takes a tenth of the time.
     gc.disable()
     with stage.running("plot", Params) as this:
         plot(this.params)
-    gc.freeze()  # or Python would search once more on its way out
+    gc.freeze()  # or Python would still search on its way out

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.dataset import load
 from pipeline.preprocessing import PART, PreprocessParams, scale, split, write_scaled
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), range(10, 20))
@@ -42,3 +43,6 @@ def test_written_part_by_part_as_numpy_would(tmp_path: Path, count: int) -> None
     write_scaled(tmp_path / "ours.npz", images, labels)
     np.savez(tmp_path / "numpy.npz", images=scale(images), labels=labels)
     assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
+    loaded = load(tmp_path / "ours.npz")
+    np.testing.assert_array_equal(loaded.images, scale(images), strict=True)
+    np.testing.assert_array_equal(loaded.labels, labels, strict=True)
