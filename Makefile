@@ -27,7 +27,7 @@ lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt,
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
 
-bench: $(VENV)/installed benchmarks/$(VENV)/installed  ## Time the pipeline beside its peers: half an hour on a quiet machine
+bench: $(VENV)/installed benchmarks/$(VENV)/installed  ## Time the pipeline beside its peers: some twenty minutes on a quiet machine
 	@python -m benchmarks --peers benchmarks/$(VENV)/bin/python
 
 screenshot:  ## Take the picture of the report that the README shows (needs Chromium)
