@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.measurements import GROUPS, Bench, Row
 from benchmarks.project import ROOT, clone
-from pipeline import environment
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.core.artifacts import write_bytes, write_json
+from pipeline.experiments import environment
 
 FOLDER = ROOT / "benchmarks"
 RESULTS = FOLDER / "results.json"

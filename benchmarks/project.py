@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.tensorflow_runtime import FOREIGN
+from pipeline.core.tensorflow_runtime import FOREIGN
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import checkpoint, record, tensorflow_runtime
-from pipeline.dataset import TRAIN, Dataset, load
-from pipeline.hyperparameters import Hyperparameters
-from pipeline.params import check_params
+from pipeline.core import guard, tensorflow_runtime
+from pipeline.core.params import check_params
+from pipeline.data.dataset import TRAIN, Dataset, load
+from pipeline.training import checkpoint
+from pipeline.training.hyperparameters import Hyperparameters
 
 IMAGES = 12_800  # of an epoch
 
 
 def main() -> None:
     """Train some epochs; the first, which compiles as well, does not count."""
-    inputs = record.take("train")
+    inputs = guard.observe("train")
     params = check_params(Hyperparameters, inputs.params)
     tensorflow_runtime.start(jit_compile=params.jit_compile)
-    from pipeline import models, training  # these import TensorFlow
+    from pipeline.training import fit, models  # these import TensorFlow
 
     train = load(TRAIN)
     ends: list[float] = []
     model = models.build(params)
-    training.fit(
+    fit.fit(
         model,
         Dataset(train.images[:IMAGES], train.labels[:IMAGES]),
         Dataset(np.empty((0, 28, 28), np.float32), np.empty(0, np.uint8)),

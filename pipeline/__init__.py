@@ -2,5 +2,5 @@
 
 import time
 
-# When this process began to read the project's files: `pipeline.record` refuses later changes.
+# When this process began to read the project's files: `pipeline.core.guard` refuses later changes.
 STARTED = time.time_ns()

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from pipeline.commands import compare, predict, preset, results, run, seeds, verify
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 
 def main() -> int:

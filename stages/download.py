@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from pipeline import fashion_mnist, stage, synthetic
-from pipeline.params import Section, Source
+from pipeline.core import stage
+from pipeline.core.params import Section
+from pipeline.data import fashion_mnist, synthetic
+from pipeline.data.dataset import Source
 
 
 class DataParams(Section):
@@ -29,5 +31,5 @@ def download(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    with stage.running("download", Params) as this:
+    with stage.active("download", Params) as this:
         download(this.params)

@@ -2,12 +2,21 @@
 
 from pathlib import Path
 
-from pipeline import evaluation, stage
-from pipeline.artifacts import write_csv, write_json, write_npz
-from pipeline.dataset import CLASS_NAMES, PREDICTIONS, TEST, TRAIN, load
-from pipeline.evaluation import EvaluateParams
-from pipeline.params import DataSource, Section, label
-from pipeline.prediction import load_model, predict
+from pipeline.core import stage
+from pipeline.core.artifacts import rounded, write_csv, write_json, write_npz
+from pipeline.core.params import Section
+from pipeline.data.dataset import (
+    CLASS_NAMES,
+    TEST,
+    TEST_PROBABILITIES,
+    TRAIN,
+    DataSource,
+    label,
+    load,
+)
+from pipeline.evaluation import metrics
+from pipeline.evaluation.metrics import EvaluateParams
+from pipeline.evaluation.prediction import load_model, predict
 
 
 class Params(Section):
@@ -22,46 +31,49 @@ def evaluate(params: Params) -> None:
     model = load_model(Path("models/model.keras"))
     train, test = load(TRAIN), load(TEST)
     probabilities = predict(model, test.images)
-    metrics = {"source": params.data.source} | evaluation.metrics(
-        (probabilities, test.labels),
-        (predict(model, train.images), train.labels),
-        params.evaluate,
-    )
-    predicted = probabilities.argmax(axis=1)
-    confusion = evaluation.confusion_matrix(predicted, test.labels)
-    scores = evaluation.per_class(confusion)
-    calibration = evaluation.calibration(
-        probabilities, test.labels, params.evaluate.calibration_bins
-    )
+    on_test = metrics.evaluate(probabilities, test.labels, params.evaluate)
+    on_train = metrics.evaluate(predict(model, train.images), train.labels, params.evaluate)
+    gap = on_train.metrics["accuracy"] - on_test.metrics["accuracy"]
 
-    write_json(Path("metrics/evaluate.json"), metrics)
+    write_json(
+        Path("metrics/evaluate.json"),
+        {
+            "source": params.data.source,
+            "test": rounded(on_test.metrics),
+            "train": rounded({name: on_train.metrics[name] for name in ("accuracy", "loss")}),
+            **rounded({"generalization_gap": gap}),
+        },
+    )
     write_csv(
         Path("plots/calibration.csv"),
-        tuple(calibration),
-        zip(*(column.round(6) for column in calibration.values()), strict=True),
+        tuple(on_test.calibration),
+        zip(*(column.round(6) for column in on_test.calibration.values()), strict=True),
     )
+    scores = metrics.per_class(on_test.confusion)
     write_csv(
         Path("plots/per_class.csv"),
         ("class", *scores, "images"),
         zip(
-            CLASS_NAMES, *(s.round(6) for s in scores.values()), confusion.sum(axis=1), strict=True
+            CLASS_NAMES,
+            *(score.round(6) for score in scores.values()),
+            on_test.confusion.sum(axis=1),
+            strict=True,
         ),
     )
+    predicted = probabilities.argmax(axis=1)
     write_csv(
         Path("plots/predictions.csv"),
         ("actual", "predicted"),
         [(CLASS_NAMES[a], CLASS_NAMES[p]) for a, p in zip(test.labels, predicted, strict=True)],
     )
-    write_npz(PREDICTIONS, probabilities=probabilities)
-
-    for side in ("test", "train"):
-        values = metrics[side]
+    write_npz(TEST_PROBABILITIES, probabilities=probabilities)
+    for name, result in (("test", on_test), ("train", on_train)):
         print(
-            f"{side}: accuracy {values['accuracy']:.4f}, loss {values['loss']:.4f}"
-            f"{label(params.data.source)}"
+            f"{name}: accuracy {result.metrics['accuracy']:.4f}, "
+            f"loss {result.metrics['loss']:.4f}{label(params.data.source)}"
         )
 
 
 if __name__ == "__main__":
-    with stage.running("evaluate", Params) as this:
+    with stage.active("evaluate", Params) as this:
         evaluate(this.params)

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import cases, figures, report, stage
-from pipeline.artifacts import write_bytes, write_figure
-from pipeline.dataset import PREDICTIONS, TEST, load
-from pipeline.evaluation import confusion_matrix
-from pipeline.params import Section, Source, label
+from pipeline.core import stage
+from pipeline.core.artifacts import write_bytes, write_figure
+from pipeline.core.params import Section
+from pipeline.data.dataset import TEST, TEST_PROBABILITIES, Source, label, load
+from pipeline.evaluation.metrics import confusion_matrix
+from pipeline.report import cases, figures, page
 
 PLOTS = Path("plots")
 METRICS = Path("metrics")
 
 
-class DataParams(Section):
+class DataChoice(Section):
     """Of the section `data`, what decides on the data."""
 
     source: Source
@@ -29,7 +30,7 @@ class Params(Section):
     """What the stage declares: its own section, and all others that the report lists."""
 
     seed: Any
-    data: DataParams
+    data: DataChoice
     preprocess: dict[str, Any]
     model: dict[str, Any]
     train: dict[str, Any]
@@ -41,7 +42,7 @@ def plot(params: Params) -> None:
     """Write the pictures in `plots`, and `plots/report.html`."""
     suffix = label(params.data.source)
     test = load(TEST)
-    with np.load(PREDICTIONS, allow_pickle=False) as arrays:
+    with np.load(TEST_PROBABILITIES, allow_pickle=False) as arrays:
         probabilities = arrays["probabilities"]
     history, calibration = read_csv(PLOTS / "history.csv"), read_csv(PLOTS / "calibration.csv")
     first = np.arange(min(params.plot.predictions, len(test.labels)))
@@ -71,8 +72,8 @@ def plot(params: Params) -> None:
         "history": history,
         "calibration": calibration,
     }
-    page = report.render(test, probabilities, params.plot, params.model_dump(), results, charts)
-    write_bytes(PLOTS / "report.html", page.encode())
+    html = page.render(test, probabilities, params.plot, params.model_dump(), results, charts)
+    write_bytes(PLOTS / "report.html", html.encode())
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -90,6 +91,6 @@ def read_json(path: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     # Drawing leaves little garbage, and the search for it takes a tenth of the time.
     gc.disable()
-    with stage.running("plot", Params) as this:
+    with stage.active("plot", Params) as this:
         plot(this.params)
     gc.freeze()  # or Python would still search on its way out

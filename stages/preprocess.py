@@ -1,8 +1,9 @@
 """Turn the raw files into scaled arrays: training, validation and test set."""
 
-from pipeline import dataset, idx, stage
-from pipeline.params import Section
-from pipeline.preprocessing import PreprocessParams, split, write_scaled
+from pipeline.core import stage
+from pipeline.core.params import Section
+from pipeline.data import dataset, idx
+from pipeline.data.preprocessing import PreprocessParams, split, write_scaled
 
 
 class Params(Section):
@@ -22,5 +23,5 @@ def preprocess(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    with stage.running("preprocess", Params) as this:
+    with stage.active("preprocess", Params) as this:
         preprocess(this.params)

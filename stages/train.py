@@ -4,28 +4,28 @@ import time
 from functools import partial
 from pathlib import Path
 
-from pipeline import checkpoint, stage, tensorflow_runtime
-from pipeline.artifacts import rounded, write_csv, write_json, write_model
-from pipeline.checkpoint import History
-from pipeline.dataset import TRAIN, VALIDATION, load
-from pipeline.hyperparameters import Hyperparameters
-from pipeline.params import label
-from pipeline.record import Record
+from pipeline.core import stage, tensorflow_runtime
+from pipeline.core.artifacts import rounded, write_csv, write_json, write_model
+from pipeline.core.guard import Inputs
+from pipeline.data.dataset import TRAIN, VALIDATION, label, load
+from pipeline.training import checkpoint
+from pipeline.training.checkpoint import History
+from pipeline.training.hyperparameters import Hyperparameters
 
 RESULTS = ("accuracy", "loss", "val_accuracy", "val_loss")
 COLUMNS = (*RESULTS, "learning_rate")
 
 
-def train(params: Hyperparameters, inputs: Record) -> None:
+def train(params: Hyperparameters, inputs: Inputs) -> None:
     """Write `models/model.keras`, `metrics/train.json` and `plots/history.csv`."""
     tensorflow_runtime.start(jit_compile=params.jit_compile)
-    from pipeline import models, training  # these import TensorFlow
+    from pipeline.training import fit, models  # these import TensorFlow
 
     train_set, validation_set = load(TRAIN), load(VALIDATION)
     model = models.build(params)
     write_results = partial(write_history, params, model.count_params())
     started = time.perf_counter(), time.process_time()
-    history = training.fit(
+    history = fit.fit(
         model,
         train_set,
         validation_set,
@@ -66,6 +66,6 @@ def write_history(params: Hyperparameters, parameters: int, history: History) ->
 
 
 if __name__ == "__main__":
-    with stage.running("train", Hyperparameters) as this:
+    with stage.active("train", Hyperparameters) as this:
         train(this.params, this.inputs)
     checkpoint.discard()  # only now: its results are written, and its inputs were still the same

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.fashion_mnist import FILES
+from pipeline.data.fashion_mnist import FILES
 
 ROOT = Path(__file__).parents[1]
 

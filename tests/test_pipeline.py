@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.dataset import CLASS_NAMES
+from pipeline.data.dataset import CLASS_NAMES
 from tests.conftest import Project
 
 

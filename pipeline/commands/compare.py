@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import PipelineError
-from pipeline.params import label
-from pipeline.runs import Run, SeedGroup, find_run, find_seed_groups
+from pipeline.core.errors import PipelineError
+from pipeline.data.dataset import label
+from pipeline.experiments.runs import Run, SeedGroup, find_run, find_seed_groups
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Correct
+    from pipeline.experiments.statistics import Correct
 
 RULES = """
 The verdict on two runs is "better" or "worse" only where both agree: the 95 % bootstrap interval
@@ -71,7 +71,7 @@ def _compare_runs(base: Run, other: Run) -> dict[str, Any]:
     # Slow to import, and not every command needs them.
     from dvc.utils.flatten import flatten
 
-    from pipeline.comparison import compare_paired
+    from pipeline.experiments.statistics import compare_paired
 
     metrics, other_metrics = flatten(base.metrics()), flatten(other.metrics())
     (actual, predicted), (_, other_predicted) = base.predictions(), other.predictions()
@@ -107,7 +107,7 @@ def _class(correct: "Correct", other_correct: "Correct") -> dict[str, Any]:
 
 
 def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
-    from pipeline.comparison import compare_means
+    from pipeline.experiments.statistics import compare_means
 
     groups = find_seed_groups([base, other])
     for group in groups:

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import pictures, revisions
-from pipeline.dataset import CLASS_NAMES, TEST, load
-from pipeline.errors import PipelineError
-from pipeline.evaluation import Probabilities
-from pipeline.prediction import load_model, predict
-from pipeline.preprocessing import scale
+from pipeline.core.errors import PipelineError
+from pipeline.data import pictures
+from pipeline.data.dataset import CLASS_NAMES, TEST, load
+from pipeline.data.preprocessing import scale
+from pipeline.evaluation.metrics import Probabilities
+from pipeline.evaluation.prediction import load_model, predict
+from pipeline.experiments import revisions
 
 MODEL = Path("models/model.keras")
 # What a damaged archive raises, and what Keras does for classes or settings that it does not know.

@@ -4,9 +4,9 @@ import argparse
 import re
 from pathlib import Path
 
-from pipeline.artifacts import write_bytes
-from pipeline.errors import PipelineError
-from pipeline.params import PARAMS_FILE
+from pipeline.core.artifacts import write_bytes
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE
 
 PRESETS = Path("presets")
 HEADER = ""

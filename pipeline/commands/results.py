@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline import environment
-from pipeline.artifacts import write_bytes, write_csv
 from pipeline.commands.preset import applied
-from pipeline.errors import PipelineError
-from pipeline.params import PARAMS_FILE, load_yaml, parse_yaml
-from pipeline.revisions import read
+from pipeline.core.artifacts import write_bytes, write_csv
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml
+from pipeline.experiments import environment
+from pipeline.experiments.revisions import read
 
 SECTIONS = "results.yaml"
 TABLE = Path("results.csv")

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline import fashion_mnist
-from pipeline.artifacts import write_bytes
-from pipeline.errors import PipelineError
-from pipeline.lock import alone
-from pipeline.params import PARAMS_FILE, Source, label, load_yaml, select
+from pipeline.core.artifacts import write_bytes
+from pipeline.core.errors import PipelineError
+from pipeline.core.lock import alone
+from pipeline.core.params import PARAMS_FILE, load_yaml, select
+from pipeline.data import fashion_mnist
+from pipeline.data.dataset import Source, label
 
 PARAMS = Path(PARAMS_FILE)
 # Is there while the parameters name the synthetic source on behalf of the user, and after a run

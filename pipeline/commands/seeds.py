@@ -2,8 +2,8 @@
 
 import argparse
 
-from pipeline.errors import PipelineError
-from pipeline.revisions import experiments
+from pipeline.core.errors import PipelineError
+from pipeline.experiments.revisions import experiments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -14,11 +14,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from pipeline import dvc_cache, environment, fashion_mnist
-from pipeline.artifacts import write_json
-from pipeline.errors import PipelineError
-from pipeline.params import PARAMS_FILE, load_yaml
-from pipeline.revisions import git, resolve
+from pipeline.core import dvc_cache
+from pipeline.core.artifacts import write_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, load_yaml
+from pipeline.data import fashion_mnist
+from pipeline.experiments import environment
+from pipeline.experiments.revisions import git, resolve
 
 Stages = dict[str, dict[str, Any]]
 

@@ -1,0 +1,1 @@
+"""What every stage stands on: parameters, the guard of its inputs, writing, TensorFlow."""

@@ -1,0 +1,121 @@
+"""What a stage declares in `dvc.yaml`, and the proof that none of it changed while it ran.
+
+DVC hashes the dependencies of a stage after its command has ended, and so takes an edit made in
+the meantime for what gave the result: https://github.com/treeverse/dvc/issues/11058.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline import STARTED
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, load_yaml, read_declared, select
+
+REQUIREMENTS = "requirements.txt"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file as it was."""
+
+    sha256: str
+    written: tuple[int, int, int]  # size, time of the last write in ns, inode
+    touched: int  # time of the last change of any kind in ns, which no program can set
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a stage at one moment: its dependencies and its declared parameters."""
+
+    stage: str
+    declared: list[str]  # the names of the parameters
+    params: dict[str, Any]
+    files: dict[str, FileState]
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 that is the same for the same inputs, wherever they lie."""
+        content = {path: state.sha256 for path, state in self.files.items()}
+        text = json.dumps([self.stage, self.params, content], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def check(self) -> None:
+        """Compare the inputs with what they are now.
+
+        Raises:
+            PipelineError: a line for each file or parameter that was changed since.
+        """
+        changed = [path for path, state in self.files.items() if not _unchanged(path, state)]
+        now = read_declared(self.declared)
+        changed += [
+            f"{PARAMS_FILE}: {name}"
+            for name in self.declared
+            if select(self.params, [name]) != select(now, [name])
+        ]
+        if changed:
+            reason = "changed while the stage ran: its results may mix old and new; run it again"
+            raise PipelineError("\n".join(f"{name} {reason}" for name in changed))
+
+
+def observe(stage: str) -> Inputs:
+    """Return the inputs of `stage` as they are now.
+
+    Raises:
+        PipelineError: a dependency is missing or was changed after the process started, or a
+            library is not of the version that `requirements.txt` pins, and so says to DVC.
+    """
+    declaration = load_yaml("dvc.yaml")["stages"][stage]
+    declared = declaration["params"]
+    params = read_declared(declared)
+    try:
+        files = {path: _state(path) for path in declaration["deps"]}
+    except FileNotFoundError as error:
+        raise PipelineError(f"{error.filename} is missing; run `dvc repro`") from None
+    # Code that is loaded already may be of before the change.
+    late = [p for p, state in files.items() if p.endswith(".py") and state.touched > STARTED]
+    if late:
+        reason = "changed after the stage was started; run it again"
+        raise PipelineError("\n".join(f"{path} {reason}" for path in late))
+    _check_versions()
+    return Inputs(stage, declared, params, files)
+
+
+def _state(path: str) -> FileState:
+    with Path(path).open("rb") as file:
+        status = os.fstat(file.fileno())  # first, so that a write during the hashing shows later
+        return FileState(
+            sha256=hashlib.file_digest(file, "sha256").hexdigest(),
+            written=(status.st_size, status.st_mtime_ns, status.st_ino),
+            touched=status.st_ctime_ns,
+        )
+
+
+def _unchanged(path: str, before: FileState) -> bool:
+    """Tell whether a file was left alone; one that was written back as it was does not count."""
+    try:
+        status = Path(path).stat()
+        if (status.st_size, status.st_mtime_ns, status.st_ino) != before.written:
+            return False
+        return status.st_ctime_ns == before.touched or _state(path).sha256 == before.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _check_versions() -> None:
+    for line in Path(REQUIREMENTS).read_text(encoding="utf-8").splitlines():
+        name, separator, rest = line.partition("==")
+        if not separator:
+            continue
+        pinned = rest.split()[0]
+        try:
+            installed = version(name)
+        except PackageNotFoundError:  # pinned for another platform
+            continue
+        if installed != pinned:
+            raise PipelineError(
+                f"{name} {installed} is installed, but {REQUIREMENTS} pins {pinned}; run `make run`"
+            )

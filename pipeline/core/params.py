@@ -1,0 +1,172 @@
+"""Reading `params.yaml`: only what a stage declares, checked before any work."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.core.errors import PipelineError
+
+PARAMS_FILE = "params.yaml"
+SECTIONS = ("seed", "data", "preprocess", "model", "train", "evaluate", "plot")
+
+
+class Section(BaseModel):
+    """A group of parameters: no unknown keys, no silent conversions, never changed once read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+Schema = TypeVar("Schema", bound=Section)
+
+
+class _Loader(yaml.CSafeLoader):
+    """A `CSafeLoader`, several times as fast as `SafeLoader`, that takes `1e-05` for a number.
+
+    PyYAML follows YAML 1.1 and reads it as text; DVC follows YAML 1.2 and writes numbers so.
+    """
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def load_yaml(path: str) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        PipelineError: the file is missing, is not YAML, or holds no mapping.
+    """
+    try:
+        return parse_yaml(Path(path).read_bytes(), path)
+    except FileNotFoundError:
+        raise PipelineError(f"{path} is missing; run from the project's root folder") from None
+
+
+def parse_yaml(text: str | bytes, name: str) -> dict[str, Any]:
+    """Return the mapping that YAML text holds; errors call it `name`.
+
+    Raises:
+        PipelineError: it is not YAML, or holds no mapping.
+    """
+    try:
+        content = _Loader(text).get_single_data()
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+        raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise PipelineError(f"{name} holds {type(content).__name__}, not a mapping of parameters")
+    return content
+
+
+def check_params(schema: type[Schema], params: dict[str, Any]) -> Schema:
+    """Return `params`, as `select` gives them, in the form of `schema`.
+
+    Raises:
+        PipelineError: a line for each key that is unknown, missing, or of a wrong type or range.
+    """
+    try:
+        return schema.model_validate(params)
+    except ValidationError as error:
+        lines = [_describe(detail, schema) for detail in error.errors()]
+        raise PipelineError("\n".join(lines)) from None
+
+
+def read_declared(declared: list[str]) -> dict[str, Any]:
+    """Return the `declared` parameters (`section` or `section.key`) of `params.yaml`.
+
+    What a stage does not declare in `dvc.yaml` it does not get to see, so that no result can
+    depend on a parameter that DVC does not watch.
+
+    Raises:
+        PipelineError: the file cannot be read, or has a section that does not exist.
+    """
+    content = load_yaml(PARAMS_FILE)
+    unknown = [_unknown((str(key),), SECTIONS) for key in content if key not in SECTIONS]
+    if unknown:
+        raise PipelineError("\n".join(unknown))
+    return select(content, declared)
+
+
+def select(content: dict[str, Any], declared: list[str]) -> dict[str, Any]:
+    """Return the part of nested `content` that the dotted `declared` keys name."""
+    selected: dict[str, Any] = {}
+    for name in declared:
+        *parents, key = name.split(".")
+        source, target = content, selected
+        for parent in parents:
+            inner = source.get(parent)
+            source = inner if isinstance(inner, dict) else {}
+            target = target.setdefault(parent, {})
+        if key in source:
+            target[key] = source[key]
+    return selected
+
+
+def _unknown(location: tuple[str, ...], allowed: tuple[str, ...]) -> str:
+    *parents, key = location
+    near = difflib.get_close_matches(str(key), allowed, n=1)
+    hint = f"did you mean {'.'.join([*parents, near[0]])}? " if near else ""
+    return (
+        f"{PARAMS_FILE}: {'.'.join(map(str, location))} is unknown; "
+        f"{hint}allowed here: {', '.join(allowed)}"
+    )
+
+
+def _describe(detail: ErrorDetails, schema: type[Section]) -> str:
+    location, section = _locate(schema, detail["loc"])
+    name = ".".join(location)
+    message = detail["msg"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return _unknown(location, tuple(section.model_fields))
+        case "missing":
+            return f"{PARAMS_FILE}: {name} is missing{_preset_hint(detail['loc'], location)}"
+        case "union_tag_not_found":
+            return f"{PARAMS_FILE}: {name}.name is missing"
+        case "union_tag_invalid":
+            context = detail["ctx"]
+            allowed = f"allowed are {context['expected_tags']}"
+            return f"{PARAMS_FILE}: {name}.name is {context['tag']!r}; {allowed}"
+        case "value_error":  # of a validator, whose text says it all
+            return f"{PARAMS_FILE}: {detail['ctx']['error']}"
+    return f"{PARAMS_FILE}: {name} is {detail['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _preset_hint(path: tuple[str | int, ...], location: tuple[str, ...]) -> str:
+    """Say what sets all that a chosen variant needs; nothing where there is no choice."""
+    chosen = [str(part) for part in path if part not in location]
+    if not chosen:
+        return ""
+    return f"; `python -m pipeline preset {chosen[0]}` sets all that {chosen[0]} needs"
+
+
+def _locate(
+    schema: type[Section], path: tuple[str | int, ...]
+) -> tuple[tuple[str, ...], type[Section]]:
+    """Return the keys that lead to `path`, and the innermost section on the way.
+
+    Where several sections are possible, their `name` is a part of the path, but no key.
+    """
+    keys: list[str] = []
+    section, found = schema, cast(Any, schema)
+    for part in path:
+        if variants := [v for v in get_args(found) if part in get_args(_name_of(v))]:
+            found = variants[0]
+        else:
+            keys.append(str(part))
+            field = section.model_fields.get(str(part)) if found is section else None
+            found = field.annotation if field else None
+        if isinstance(found, type) and issubclass(found, Section):
+            section = found
+    return tuple(keys), section
+
+
+def _name_of(variant: Any) -> Any:
+    """Return the type of a section's `name`; None of anything else."""
+    fields = getattr(variant, "model_fields", {})
+    return fields["name"].annotation if "name" in fields else None

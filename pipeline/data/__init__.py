@@ -1,0 +1,1 @@
+"""What comes in: data sets, their files, and how they are prepared."""

@@ -1,0 +1,205 @@
+"""Fetching the four official Fashion-MNIST files from whichever mirror has them."""
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+from tqdm import tqdm
+
+from pipeline.core import dvc_cache
+from pipeline.core.artifacts import write_bytes
+from pipeline.core.errors import PipelineError
+from pipeline.data.dataset import RAW
+
+MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
+CONNECT_TIMEOUT = 10.0  # seconds
+READ_TIMEOUT = 30.0  # seconds without a byte
+ATTEMPTS = 3  # for each URL
+BACK_OFF = 0.5  # seconds before the second attempt, doubled before each further one
+
+
+class RawFile(NamedTuple):
+    """One of the official files, by what identifies it on any mirror."""
+
+    name: str
+    size: int
+    sha256: str
+    md5: str  # the name under which DVC keeps it, not a proof of anything
+
+
+FILES = (
+    RawFile(
+        "train-images-idx3-ubyte.gz",
+        26_421_880,
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    ),
+    RawFile(
+        "train-labels-idx1-ubyte.gz",
+        29_515,
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "25c81989df183df01b3e8a0aad5dffbe",
+    ),
+    RawFile(
+        "t10k-images-idx3-ubyte.gz",
+        4_422_102,
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "bef4ecab320f06d8554ea6380940ec79",
+    ),
+    RawFile(
+        "t10k-labels-idx1-ubyte.gz",
+        5_148,
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+)
+
+
+class WrongContentError(Exception):
+    """What a mirror gave is not the file that was asked for."""
+
+
+class UnreachableError(PipelineError):
+    """No mirror has a file."""
+
+
+def fetch(mirrors: Sequence[str]) -> None:
+    """Bring the four files to `data/raw`, leaving alone those that are there and right.
+
+    Args:
+        mirrors: base URLs, tried in this order after DVC's cache and the `local_places`.
+
+    Raises:
+        UnreachableError: no place has one of the files; names each place and its reason.
+    """
+    for file in FILES:
+        if not _present(file):
+            write_bytes(RAW / file.name, _fetch_one(file, [*local_places(), *mirrors]))
+
+
+def local_places() -> Iterator[str]:
+    """Yield what `FASHION_MNIST_MIRROR` names, and the folders where the files often lie."""
+    if chosen := os.environ.get(MIRROR_VARIABLE):
+        yield chosen
+    # Beside the project, or above it: DVC runs experiments in copies under `.dvc/tmp`.
+    for parent in Path.cwd().parents:
+        if os.path.isdir(folder := parent / "shared" / "fashion-mnist"):  # noqa: PTH112 (never raises)
+            yield str(folder)
+    keras_home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    if os.path.isdir(folder := Path(keras_home) / "datasets" / "fashion-mnist"):  # noqa: PTH112
+        yield str(folder)
+
+
+def _present(file: RawFile) -> bool:
+    try:
+        _check(file, (RAW / file.name).read_bytes())
+    except (FileNotFoundError, WrongContentError):
+        return False
+    return True
+
+
+def _fetch_one(file: RawFile, places: Sequence[str]) -> bytes:
+    reasons = []
+    for place, read in [
+        ("DVC's cache", _read_cache),
+        *((place, _reader(place)) for place in places),
+    ]:
+        try:
+            content = read(file)
+            _check(file, content)
+        except (OSError, WrongContentError) as error:
+            reasons.append(f"  {place}: {_reason(error)}")
+        else:
+            print(f"{file.name}: from {place}", flush=True)
+            return content
+    raise UnreachableError(
+        "\n".join(
+            [
+                f"no mirror has {file.name}:",
+                *reasons,
+                f"set {MIRROR_VARIABLE} to a folder or URL that holds the four files, "
+                "or data.source to synthetic in params.yaml",
+            ]
+        )
+    )
+
+
+def _reader(place: str) -> Callable[[RawFile], bytes]:
+    if place.startswith(("http://", "https://")):
+        return lambda file: _download(file, place)
+    return lambda file: (Path(place) / file.name).read_bytes()
+
+
+def _read_cache(file: RawFile) -> bytes:
+    return dvc_cache.find(file.md5).read_bytes()
+
+
+def _check(file: RawFile, content: bytes) -> None:
+    if len(content) != file.size:
+        raise WrongContentError(f"has {len(content)} bytes, not {file.size}")
+    if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
+        raise WrongContentError(f"has SHA-256 {found}, not {file.sha256}")
+
+
+def _download(file: RawFile, base_url: str) -> bytes:
+    """Return what the mirror serves, trying again where that may help.
+
+    Raises:
+        requests.RequestException: the last attempt failed.
+    """
+    url = f"{base_url.rstrip('/')}/{file.name}"
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _transfer(url, file.size)
+        except requests.RequestException as error:
+            refused = error.response is not None and error.response.status_code < 500
+            if refused or attempt == ATTEMPTS:
+                raise
+            time.sleep(BACK_OFF * 2 ** (attempt - 1))
+    raise AssertionError("unreachable")
+
+
+def _transfer(url: str, size: int) -> bytes:
+    content = bytearray()
+    with (
+        requests.get(
+            url,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            # A `.gz` file must not be unpacked on its way here.
+            headers={"Accept-Encoding": "identity"},
+        ) as response,
+        tqdm(
+            desc=url.rsplit("/", 1)[-1],
+            total=size,
+            unit="B",
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+        ) as progress,
+    ):
+        response.raise_for_status()
+        for chunk in response.iter_content(1 << 16):
+            content += chunk
+            progress.update(len(chunk))
+            if len(content) > size:  # a wrong answer need not be read to its end
+                break
+    return bytes(content)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError):
+        return f"answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return "did not answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "broke off before the end"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached"
+    if isinstance(error, FileNotFoundError):
+        return "does not have the file"
+    return str(error)

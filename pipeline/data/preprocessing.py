@@ -1,0 +1,59 @@
+"""Scaling pixels and splitting off the validation set."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.core.artifacts import replacing
+from pipeline.core.params import Section
+from pipeline.data.dataset import CLASS_NAMES
+
+PART = 1_000  # images that are in memory as float32 at a time
+
+
+class PreprocessParams(Section):
+    """The section `preprocess`."""
+
+    seed: int = Field(ge=0)
+    validation_fraction: float = Field(ge=0, lt=1)
+
+
+class Split(NamedTuple):
+    """Positions in the training files, each part in ascending order."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+
+
+def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return pixels 0 to 255 as float32 0 to 1."""
+    return np.divide(images, np.float32(255), dtype=np.float32)
+
+
+def write_scaled(path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    """Write the bytes of `np.savez(path, images=scale(images), labels=labels)`, part by part.
+
+    All images in memory as float32 would cost more time than scaling them.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": images.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for first in range(0, len(images), PART):
+                file.write(scale(images[first : first + PART]).data)
+        with archive.open("labels.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, labels)
+
+
+def split(labels: NDArray[np.uint8], params: PreprocessParams) -> Split:
+    """Choose `validation_fraction` of each class, rounded, for validation."""
+    rng = np.random.default_rng(params.seed)
+    in_validation = np.zeros(len(labels), dtype=bool)
+    for label in range(len(CLASS_NAMES)):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        in_validation[members[: round(params.validation_fraction * len(members))]] = True
+    return Split(np.flatnonzero(~in_validation), np.flatnonzero(in_validation))

@@ -1,5 +1,0 @@
-"""The one exception that is meant for the user."""
-
-
-class PipelineError(Exception):
-    """Something the user can mend; its text is shown alone, without a traceback."""

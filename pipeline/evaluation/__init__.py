@@ -1,0 +1,1 @@
+"""What a trained model gives, and how good that is."""

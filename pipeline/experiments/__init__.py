@@ -1,0 +1,1 @@
+"""Many runs: naming, comparing, verifying and recording them."""

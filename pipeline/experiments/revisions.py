@@ -1,0 +1,75 @@
+"""The revisions that a user may name, and the files they hold, with nothing checked out."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.core.errors import PipelineError
+
+
+def resolve(revision: str) -> str:
+    """Return the commit that a branch, tag, commit or experiment name means.
+
+    Raises:
+        PipelineError: it means none, or several experiments.
+    """
+    try:
+        return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+    except PipelineError:
+        commits = [commit for name, commit in experiments() if name == revision]
+    if len(commits) == 1:
+        return commits[0]
+    if commits:
+        raise PipelineError(f"{revision} names {len(commits)} experiments: {', '.join(commits)}")
+    raise PipelineError(f"{revision} is no branch, tag, commit or experiment")
+
+
+def experiments() -> Iterator[tuple[str, str]]:
+    """Yield name and commit of each finished experiment, sorted by baseline and name."""
+    # Experiments are refs/exps/<baseline, in two parts>/<name>; nothing else there is as deep.
+    refs = git("for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", "refs/exps/*/*/*")
+    for line in refs.splitlines():
+        name, commit = line.split()
+        yield name, commit
+
+
+def read(path: str, commit: str | None) -> str:
+    """Return a text file, as `read_bytes` does."""
+    return read_bytes(path, commit).decode("utf-8")
+
+
+def read_bytes(path: str, commit: str | None) -> bytes:
+    """Return a file of `commit`, or of the workspace for None, that git or DVC keeps.
+
+    Raises:
+        FileNotFoundError: it is not there, or DVC keeps it, but neither its cache nor a remote
+            has it.
+        PipelineError: DVC cannot read it.
+    """
+    if commit is None:
+        return Path(path).read_bytes()
+    kept = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
+    if kept.returncode == 0:
+        return kept.stdout
+    # Slow to import, and git has most of what is asked for.
+    import dvc.api
+    from dvc.exceptions import DvcException, PathMissingError
+
+    try:
+        return bytes(dvc.api.read(path, rev=commit, mode="rb"))
+    except PathMissingError:
+        raise FileNotFoundError(path) from None
+    except DvcException as error:
+        raise PipelineError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def git(*arguments: str) -> str:
+    """Return what a git command prints.
+
+    Raises:
+        PipelineError: it fails.
+    """
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PipelineError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'}")
+    return done.stdout

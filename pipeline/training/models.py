@@ -1,0 +1,125 @@
+"""Building a model from its parameters.
+
+Every model maps float32 `[N, 28, 28]` to the probabilities of the classes, float32 `[N, 10]`.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from pipeline.data.dataset import CLASS_NAMES, IMAGE_SIZE
+from pipeline.training import transfer
+from pipeline.training.fast_layers import fast, plain
+from pipeline.training.hyperparameters import (
+    CnnParams,
+    Hyperparameters,
+    MlpParams,
+    Regularisation,
+    ResnetParams,
+    TransferParams,
+)
+
+# Of the batch normalisation's running averages: they have to follow trainings of a few epochs.
+MOMENTUM = 0.9
+
+
+def build(params: Hyperparameters) -> keras.Model:
+    """Return a model of the family that `model.name` names, its weights drawn by `seed`.
+
+    Raises:
+        PipelineError: the weights of a known network are not to be had.
+    """
+    keras.utils.set_random_seed(params.seed)
+    keras.config.set_dtype_policy(params.train.precision)
+    images = keras.Input((IMAGE_SIZE, IMAGE_SIZE), name="images")
+    match params.model:
+        case MlpParams():
+            features = _mlp(images, params.model)
+        case CnnParams():
+            features = _cnn(_with_channel(images), params.model)
+        case ResnetParams():
+            features = _resnet(_with_channel(images), params.model)
+        case TransferParams():
+            features = transfer.features(_with_channel(images), params.model, MOMENTUM)
+    # Probabilities in float32 also where the rest computes in bfloat16.
+    probabilities = layers.Dense(
+        len(CLASS_NAMES), activation="softmax", dtype="float32", name="probabilities"
+    )(features)
+    model = keras.Model(images, probabilities, name=params.model.name)
+    return fast(model, jit_compile=params.jit_compile)
+
+
+def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
+    """Return the trained `model` as it is to be saved: for plain Keras, and told how to run."""
+    saved = plain(model)
+    # Named, or Keras would count the optimizers that this process has had.
+    name = params.train.optimizer
+    saved.compile(
+        keras.optimizers.get({"class_name": name, "config": {"name": name}}),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=params.jit_compile,
+    )
+    return saved
+
+
+def _mlp(x: Any, params: MlpParams) -> Any:
+    return _dense(layers.Flatten()(x), params.hidden_units, params)
+
+
+def _cnn(x: Any, params: CnnParams) -> Any:
+    """Two convolutions and a pooling for each of `filters`, then dense layers."""
+    for filters in params.filters:
+        for _ in range(2):
+            x = layers.Activation("relu")(_convolution(x, filters, params))
+        x = layers.MaxPooling2D(2)(x)
+        if params.dropout:
+            x = layers.Dropout(params.dropout)(x)
+    return _dense(layers.Flatten()(x), params.hidden_units, params)
+
+
+def _resnet(x: Any, params: ResnetParams) -> Any:
+    """Groups of a convolution and residual blocks, with a pooling after each.
+
+    A block is one convolution and a connection past it. Nothing shrinks the images before the first
+    group, and what is left of the pixels goes to the last layer one by one, without an average over
+    the image: in the same time on a CPU this learned more than deeper nets on fewer pixels.
+    """
+    for group, blocks in enumerate(params.blocks):
+        filters = params.width * 2**group
+        x = layers.Activation("relu")(_convolution(x, filters, params))
+        for _ in range(blocks):
+            x = layers.Activation("relu")(layers.Add()([x, _convolution(x, filters, params)]))
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)
+    return layers.Dropout(params.dropout)(x) if params.dropout else x
+
+
+def _convolution(x: Any, filters: int, params: Regularisation) -> Any:
+    """Apply a convolution of 3 by 3, its outputs normalised."""
+    x = layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=False,  # the normalisation has one
+        kernel_initializer="he_normal",
+        kernel_regularizer=_l2(params),
+    )(x)
+    return layers.BatchNormalization(momentum=MOMENTUM)(x)
+
+
+def _dense(x: Any, hidden_units: list[int], params: Regularisation) -> Any:
+    for units in hidden_units:
+        x = layers.Dense(units, activation="relu", kernel_regularizer=_l2(params))(x)
+        if params.dropout:
+            x = layers.Dropout(params.dropout)(x)
+    return x
+
+
+def _l2(params: Regularisation) -> keras.Regularizer | None:
+    return keras.regularizers.L2(params.l2) if params.l2 else None
+
+
+def _with_channel(images: Any) -> Any:
+    return layers.Reshape((IMAGE_SIZE, IMAGE_SIZE, 1))(images)

@@ -1,0 +1,105 @@
+"""A known network of `keras.applications` as the larger part of a model."""
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from pipeline.core.errors import PipelineError
+from pipeline.training.hyperparameters import TransferParams
+
+# Where Keras publishes the weights, learned on ImageNet, of each network without its head.
+PUBLISHED = {
+    "MobileNetV2": (
+        "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    ),
+    "ResNet50V2": (
+        "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+        "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ),
+}
+
+
+def features(images: Any, params: TransferParams, momentum: float) -> Any:
+    """Return what the backbone makes of images `[N, 28, 28, 1]` in 0 to 1, float `[N, features]`.
+
+    The backbone's layers are part of the caller's model. Its own `momentum` of batch normalisation
+    is for trainings of weeks: that of new weights is replaced.
+
+    Raises:
+        PipelineError: its weights are not to be had, or are others than declared.
+    """
+    size = params.image_size
+    x = layers.Resizing(size, size, interpolation="bilinear")(images)
+    x = layers.Concatenate()([x, x, x])
+    x = layers.Rescaling(scale=2.0, offset=-1.0)(x)  # what these backbones are made for: -1 to 1
+    backbone = getattr(keras.applications, params.backbone)(
+        include_top=False, weights=None, input_tensor=x, pooling="avg"
+    )
+    if params.weights == "none":
+        for layer in backbone.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.momentum = momentum
+    else:
+        _load_weights(backbone, params)
+    x = backbone.output
+    return layers.Dropout(params.dropout)(x) if params.dropout else x
+
+
+def set_trainable(model: keras.Model, params: TransferParams, *, frozen: bool) -> None:
+    """Freeze all of `model` but its head, or let it be tuned.
+
+    Known weights come with known averages: their batch normalisation is not trained again, since
+    that undoes what the backbone has learned (Keras's guide to transfer learning says why).
+    """
+    *backbone, _head = model.layers
+    for layer in backbone:
+        known = params.weights != "none" and isinstance(layer, layers.BatchNormalization)
+        layer.trainable = not (frozen or known)
+
+
+def _load_weights(backbone: keras.Model, params: TransferParams) -> None:
+    path = _published(params.backbone) if params.weights == "imagenet" else Path(params.weights)
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise PipelineError(
+            f"model.weights is {params.weights}, but there is no {path.absolute()}"
+        ) from None
+    if sha256 != params.weights_sha256:
+        raise PipelineError(
+            f"model.weights_sha256 is {params.weights_sha256 or 'empty'}, but {path} has {sha256}; "
+            "if that is the file you mean, set it to that"
+        )
+    try:
+        backbone.load_weights(path)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise PipelineError(f"{path} does not fit {params.backbone}: {reason}") from None
+
+
+def _published(backbone: str) -> Path:
+    """Return the file of weights in Keras's cache, fetched where it is not there yet."""
+    address = PUBLISHED[backbone]
+    path = Path.home() / ".keras" / "models" / address.rpartition("/")[2]
+    if not path.exists():
+        print(f"fetching {address}", flush=True)
+        part = f"{path.name}.{os.getpid()}"  # another experiment may be fetching it, too
+        try:
+            fetched = keras.utils.get_file(
+                part, address, cache_dir=path.parents[1], cache_subdir=path.parent.name
+            )
+        except Exception as error:  # noqa: BLE001 (Keras raises nothing more specific)
+            path.with_name(part).unlink(missing_ok=True)
+            raise PipelineError(
+                f"model.weights is imagenet, but {address} cannot be fetched ({error}); "
+                f"put the file at {path}, or set model.weights to where you have it"
+            ) from None
+        Path(fetched).replace(path)
+    return path

@@ -1,0 +1,301 @@
+"""`python -m pipeline compare`, against the same statistics worked out here by other means."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.experiments.statistics import (
+    MeanDifference,
+    PairedDifference,
+    compare_means,
+    compare_paired,
+)
+from tests.conftest import Project
+
+METRICS = "metrics/evaluate.json"
+PREDICTIONS = "plots/predictions.csv"
+BASELINES = (f"00/{'0' * 38}", f"11/{'1' * 38}")
+
+
+def compare(project: Project, *arguments: str) -> tuple[int, str]:
+    done = project.run("python", "-m", "pipeline", "compare", *arguments)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def compare_json(project: Project, *arguments: str) -> dict[str, Any]:
+    printed = project.ok("python", "-m", "pipeline", "compare", "--json", *arguments)
+    report: dict[str, Any] = json.loads(printed)
+    return report
+
+
+def show(project: Project, commit: str, path: str) -> str:
+    return project.ok("git", "show", f"{commit}:{path}")
+
+
+def correct(project: Project, commit: str) -> NDArray[np.bool_]:
+    rows = csv.DictReader(show(project, commit, PREDICTIONS).splitlines())
+    return np.array([row["actual"] == row["predicted"] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy with an experiment `longer`, and branches whose results cannot be compared."""
+    project = finished.clone(tmp_path_factory.mktemp("compared") / "project")
+    project.ok("dvc", "exp", "run", "--temp", "--name", "longer", "-S", "train.epochs=3")
+    longer = project.ok("git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/longer")
+    project.ok("git", "branch", "branched", longer.strip())
+    project.ok("git", "tag", "--annotate", "--message", "a tag", "tagged", longer.strip())
+    for baseline in BASELINES:
+        project.ok("git", "update-ref", f"refs/exps/{baseline}/twin", longer.strip())
+    edit_on_branch(project, "fewer", PREDICTIONS, lambda text: text.rsplit("\n", 2)[0])
+    edit_on_branch(project, "relabelled", PREDICTIONS, relabel)
+    edit_on_branch(
+        project, "real", METRICS, lambda text: text.replace("synthetic", "fashion-mnist")
+    )
+    edit_on_branch(project, "renamed", PREDICTIONS, lambda text: text.replace("actual", "label", 1))
+    project.ok("git", "switch", "--quiet", "--create", "empty")
+    project.ok("git", "rm", "--quiet", METRICS)
+    project.commit("No results")
+    project.ok("git", "switch", "--quiet", "main")
+    return project
+
+
+@pytest.fixture(scope="module")
+def report(compared: Project) -> dict[str, Any]:
+    return compare_json(compared, "main", "longer")
+
+
+@pytest.fixture(scope="module")
+def printed(compared: Project) -> list[str]:
+    return compare(compared, "main", "longer")[1].splitlines()
+
+
+def edit_on_branch(project: Project, branch: str, path: str, edit: Callable[[str], str]) -> None:
+    project.ok("git", "switch", "--quiet", "--create", branch)
+    (project.path / path).write_text(edit((project.path / path).read_text()))
+    project.commit("Edited by hand")
+    project.ok("git", "switch", "--quiet", "main")
+
+
+def relabel(text: str) -> str:
+    header, first, *rest = text.splitlines(keepends=True)
+    actual, predicted = first.split(",")
+    other = "Bag" if actual != "Bag" else "Coat"
+    return "".join([header, f"{other},{predicted}", *rest])
+
+
+def test_every_metric_on_both_sides(
+    compared: Project, report: dict[str, Any], printed: list[str]
+) -> None:
+    sides = [json.loads(show(compared, revision, METRICS)) for revision in ("main", "branched")]
+    metrics = dict(report["metrics"])
+    assert metrics.pop("source") == {"base": "synthetic", "other": "synthetic", "difference": None}
+    assert len(metrics) == 7 + 2 + 1
+    for name, pair in metrics.items():
+        values = []
+        for side in sides:
+            for key in name.split("."):
+                side = side[key]
+            values.append(side)
+        assert [pair["base"], pair["other"]] == values
+        assert pair["difference"] == pytest.approx(values[1] - values[0])
+        row = next(line.split() for line in printed if line.startswith(f"{name} "))
+        assert row[1:] == [f"{values[0]:.4f}", f"{values[1]:.4f}", f"{pair['difference']:+.4f}"]
+
+
+def test_accuracy_against_a_bootstrap_and_a_binomial_sum_by_hand(
+    compared: Project, report: dict[str, Any], printed: list[str]
+) -> None:
+    base, other = correct(compared, "main"), correct(compared, "branched")
+    accuracy = report["accuracy"]
+    assert accuracy["images"] == 300
+    assert accuracy["difference"] == pytest.approx(other.mean() - base.mean())
+
+    rows = np.random.default_rng(1).integers(0, 300, (20_000, 300))
+    draws = other[rows].mean(axis=1) - base[rows].mean(axis=1)
+    bounds = [accuracy["low"], accuracy["high"]]
+    assert bounds == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=1.5 / 300)
+    # Images drawn for each model by itself would give another interval: the check can tell.
+    unpaired = other[rows].mean(axis=1) - base[np.roll(rows, 1, axis=0)].mean(axis=1)
+    assert bounds != pytest.approx(np.quantile(unpaired, [0.025, 0.975]), abs=1.5 / 300)
+
+    alone = [int(np.sum(base & ~other)), int(np.sum(other & ~base))]
+    assert [accuracy["base_alone"], accuracy["other_alone"]] == alone
+    assert accuracy["p_value"] == pytest.approx(mcnemar(*alone))
+    verdict = "within noise"
+    if accuracy["p_value"] < 0.05 and bounds[0] * bounds[1] > 0:
+        verdict = "better" if accuracy["difference"] > 0 else "worse"
+    assert report["verdict"] == verdict
+    assert f"In test accuracy, longer is {verdict}: {report['reason']}." in printed
+
+
+def mcnemar(base_alone: int, other_alone: int) -> float:
+    """Twice the lower tail of the binomial distribution with an even chance."""
+    count = base_alone + other_alone
+    tail = sum(math.comb(count, k) for k in range(min(base_alone, other_alone) + 1))
+    return float(min(1, tail / 2 ** (count - 1)))
+
+
+def test_classes_that_gained_and_lost(
+    compared: Project, report: dict[str, Any], printed: list[str]
+) -> None:
+    rows = list(csv.DictReader(show(compared, "main", PREDICTIONS).splitlines()))
+    base, other = correct(compared, "main"), correct(compared, "branched")
+    expected = {
+        name: [
+            int(correct[[row["actual"] == name for row in rows]].sum()) for correct in (base, other)
+        ]
+        for name in {row["actual"] for row in rows}
+    }
+    classes = report["classes"]
+    assert {name: [c["base"], c["other"]] for name, c in classes.items()} == expected
+    table = printed[[line.startswith("images right") for line in printed].index(True) + 1 :]
+    changed = {name: right for name, right in expected.items() if right[0] != right[1]}
+    changes = [after - before for before, after in changed.values()]
+    for line, change in zip(table, sorted(changes, reverse=True), strict=False):
+        name = next(name for name in changed if line.startswith(f"{name} "))
+        before, after = changed.pop(name)
+        assert change == after - before
+        assert line.split()[-5:] == [str(before), str(after), f"{change:+d}", "of", "30"]
+    assert not changed
+
+
+def test_names_of_every_kind_and_nothing_checked_out(
+    compared: Project, report: dict[str, Any]
+) -> None:
+    commit = compared.ok("git", "rev-parse", "branched").strip()
+    state = [
+        ("git", "status", "--porcelain", "--ignored"),
+        ("git", "rev-parse", "HEAD", "HEAD:", "--abbrev-ref", "HEAD"),
+        ("git", "stash", "list"),
+        ("git", "for-each-ref"),
+    ]
+    before = [compared.ok(*command) for command in state]
+    index = (compared.path / ".git/index").read_bytes()
+    for name in ("longer", "branched", "tagged", commit, commit[:10]):
+        side = {"name": name, "commit": commit}
+        assert compare_json(compared, "main", name) == report | {"other": side}
+    assert (compared.path / ".git/index").read_bytes() == index
+    assert [compared.ok(*command) for command in state] == before
+
+
+def test_without_a_second_revision_it_is_the_workspace(
+    compared: Project, project: Project, report: dict[str, Any]
+) -> None:
+    for path in (METRICS, PREDICTIONS):
+        (project.path / path).write_text(show(compared, "branched", path))
+    sides = {
+        "base": report["base"] | {"name": "HEAD"},
+        "other": {"name": "workspace", "commit": None},
+    }
+    assert compare_json(project, "HEAD") == report | sides
+
+
+def test_a_run_against_itself(compared: Project) -> None:
+    status, printed = compare(compared, "longer", "longer")
+    assert status == 0
+    assert "longer is within noise" in printed
+    assert "No class gained or lost." in printed
+    report = compare_json(compared, "longer", "longer")
+    assert report["verdict"] == "within noise"
+    assert report["accuracy"] == {
+        "images": 300,
+        "base_alone": 0,
+        "other_alone": 0,
+        "difference": 0,
+        "low": 0,
+        "high": 0,
+        "p_value": 1,
+    }
+    assert all(pair["difference"] in (0, None) for pair in report["metrics"].values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["main", "nowhere"], "nowhere is no branch, tag, commit or experiment"),
+        (["nowhere"], "nowhere is no branch, tag, commit or experiment"),
+        (["main", "twin"], "twin names 2 experiments: "),
+        (["empty", "main"], f"empty has no results: {METRICS} is missing there"),
+        (["main", "fewer"], "main and fewer cannot be compared: their test sets, of 300 and 299"),
+        (["main", "relabelled"], "relabelled cannot be compared: their test sets, of 300 and 300"),
+        (["main", "real"], "cannot be compared: their data is synthetic and fashion-mnist"),
+        (["main", "renamed"], f"renamed: {PREDICTIONS} is not a table of actual,predicted"),
+        (["main", "longer", "--seeds"], "main has one seed, 0, and two are the least"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    compared: Project, arguments: list[str], message: str
+) -> None:
+    status, printed = compare(compared, *arguments, "--json")
+    assert status == 1
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+
+
+def test_mcnemar_and_difference_on_hand_made_cases() -> None:
+    base = np.array([True] * 9 + [False] * 11)
+    other = np.array([False] + [True] * 17 + [False] * 2)
+    result = compare_paired(base, other)
+    assert (result.base_alone, result.other_alone) == (1, 9)
+    assert result.difference == pytest.approx(0.4)
+    assert result.p_value == pytest.approx(22 / 1024)  # 2 (1 + 10) / 2**10
+    assert result == compare_paired(base, other), "its random numbers are fixed"
+    back = compare_paired(other, base)
+    assert (back.verdict, result.verdict) == ("worse", "better")
+    assert [back.low, back.high] == pytest.approx([-result.high, -result.low], abs=0.051)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_value", "verdict", "reason"),
+    [
+        (0.01, 0.02, 0.01, "better", "the interval excludes 0, and p is below 0.05"),
+        (-0.02, -0.01, 0.01, "worse", "the interval excludes 0, and p is below 0.05"),
+        (0.01, 0.02, 0.05, "within noise", "the interval excludes 0, but p is not below 0.05"),
+        (0.0, 0.02, 0.01, "within noise", "the interval contains 0, but p is below 0.05"),
+        (-0.01, 0.0, 0.5, "within noise", "the interval contains 0, and p is not below 0.05"),
+    ],
+)
+def test_a_side_is_taken_only_where_interval_and_test_agree(
+    low: float, high: float, p_value: float, verdict: str, reason: str
+) -> None:
+    result = PairedDifference(10_000, 10, 20, (low + high) / 2, low, high, p_value)
+    assert (result.verdict, result.reason) == (verdict, reason)
+
+
+def test_welch_by_hand() -> None:
+    base, other = [0.86, 0.87, 0.88, 0.865], [0.88, 0.885, 0.9]
+    result = compare_means(base, other)
+    variances = [np.var(group, ddof=1) / len(group) for group in (base, other)]
+    error = math.sqrt(sum(variances))
+    # Welch and Satterthwaite's degrees of freedom.
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 3 + variances[1] ** 2 / 2)
+    assert result.difference == pytest.approx(np.mean(other) - np.mean(base))
+    assert (result.low + result.high) / 2 == pytest.approx(result.difference)
+    # Between the bounds lies 95 % of Student's t distribution.
+    bound = (result.high - result.low) / 2 / error
+    t = np.linspace(-bound, bound, 100_001)
+    density = (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
+    density *= math.gamma((freedom + 1) / 2) / math.gamma(freedom / 2)
+    density /= math.sqrt(freedom * math.pi)
+    assert np.trapezoid(density, t) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.01, 0.02, "better"), (-0.02, -0.01, "worse"), (-0.01, 0.02, "within noise")],
+)
+def test_groups_differ_where_the_interval_excludes_0(low: float, high: float, verdict: str) -> None:
+    assert MeanDifference((low + high) / 2, low, high).verdict == verdict
+
+
+def test_groups_without_spread() -> None:
+    assert compare_means([0.8, 0.8], [0.9, 0.9]).verdict == "better"
+    assert compare_means([0.8, 0.8], [0.8, 0.8]).verdict == "within noise"

@@ -1,0 +1,69 @@
+"""`python -m pipeline results`: a page from recorded experiments, and from nothing else."""
+
+import csv
+from statistics import mean, stdev
+
+import pytest
+import yaml
+
+from tests.commands.test_queue import accuracy
+from tests.conftest import Project
+from tests.test_readme import WAIT
+
+ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
+RESULTS = ("python", "-m", "pipeline", "results")
+QUEUE = "python -m pipeline preset mlp && python -m pipeline seeds 2 --name tiny -S train.epochs=1"
+
+
+def describe(project: Project, rows: list[dict[str, object]]) -> None:
+    sections = [{"title": "A title", "about": "A question.", "rows": rows}]
+    (project.path / "results.yaml").write_text(yaml.safe_dump({"sections": sections}))
+    (project.path / "results.csv").unlink(missing_ok=True)
+
+
+def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
+    describe(project, ROWS)
+    done = project.run(*RESULTS)
+    assert done.returncode == 1
+    assert done.stderr == f"error: there is no experiment tiny-0; to queue it: {QUEUE}\n"
+
+    project.ok("bash", "-c", QUEUE)
+    project.ok("bash", "-c", f"exec >/dev/null 2>&1; dvc queue start; {WAIT}", timeout=600)
+    project.ok(*RESULTS)
+    page = (project.path / "RESULTS.md").read_text()
+    values = [accuracy(project, f"tiny-{seed}") for seed in range(2)]
+    assert f"| {mean(values):.4f} ± {stdev(values):.4f} | 2 | 1 | 1 | 101,770 |" in page
+    assert "## A title\n\nA question.\n\n| experiment | " in page
+    assert f"```console\n{QUEUE}\n```" in page
+    rows = list(csv.DictReader((project.path / "results.csv").read_text().splitlines()))
+    assert [float(row["test_accuracy"]) for row in rows] == values
+
+    # Without the experiments, as in a fresh clone, the table serves.
+    project.ok("dvc", "exp", "remove", "tiny-0", "tiny-1")
+    (project.path / "RESULTS.md").unlink()
+    project.ok(*RESULTS)
+    assert (project.path / "RESULTS.md").read_text() == page
+
+    # But not for a row that has come to mean something else.
+    with (project.path / "presets/mlp.yaml").open("a") as file:
+        file.write("  unknown: 1\n")
+    done = project.run(*RESULTS)
+    assert done.returncode == 1
+    assert "experiment tiny-0 was run with other parameters" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"set": ["modle.width=64"]}, "results.yaml: modle.width, set by tiny, is unknown"),
+        ({"set": None}, "results.yaml: sections.0.rows.0.set: input should be a valid list"),
+        (
+            {"seeds": 0},
+            "results.yaml: sections.0.rows.0.seeds: input should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_row_that_cannot_be(project: Project, changes: dict[str, object], message: str) -> None:
+    describe(project, [ROWS[0] | changes])
+    done = project.run(*RESULTS)
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

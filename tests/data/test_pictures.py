@@ -1,0 +1,248 @@
+"""Pictures become like those of the dataset, and those of the dataset stay as they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from pipeline.core.errors import PipelineError
+from pipeline.data import pictures, synthetic
+
+IMAGES, _ = synthetic.draw(20, np.random.default_rng(0))
+ORIENTATION = 0x0112  # the EXIF tag
+WIDE = np.zeros((28, 28), np.uint8)  # twice as wide as it is high
+WIDE[7:21] = 255
+
+
+def read_saved(image: Image.Image, path: Path, **options: object) -> NDArray[np.uint8]:
+    image.save(path, **options)  # type: ignore[arg-type]
+    pixels = pictures.read(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (28, 28)
+    return pixels
+
+
+def garment(colour: str, background: str, size: tuple[int, int] = (600, 800)) -> Image.Image:
+    """A rectangle of 400 by 200 pixels, off the centre of the canvas."""
+    image = Image.new("RGB", size, background)
+    image.paste(colour, (50, 70, 450, 270))
+    return image
+
+
+@pytest.mark.parametrize("pixels", IMAGES)
+def test_an_image_of_the_dataset_is_left_as_it_is(
+    pixels: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """However it is saved; and one on white is negated, no more."""
+    image = Image.fromarray(pixels)
+    for mode in ("L", "RGB", "RGBA", "LA", "P"):
+        saved = read_saved(image.convert(mode), tmp_path / "image.png")
+        np.testing.assert_array_equal(saved, pixels, mode)
+    deep = Image.fromarray(pixels.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_saved(deep, tmp_path / "deep.png"), pixels)
+    np.testing.assert_array_equal(read_saved(image, tmp_path / "image.webp", lossless=True), pixels)
+    on_white = Image.fromarray(255 - pixels)
+    np.testing.assert_array_equal(read_saved(on_white, tmp_path / "white.png"), pixels)
+    for mode in ("L", "RGB", "CMYK"):
+        saved = read_saved(image.convert(mode), tmp_path / "image.jpg", quality=100)
+        np.testing.assert_allclose(saved.astype(int), pixels, atol=6, err_msg=mode)
+
+
+def test_all_official_images_are_taken_for_dark_on_black(real_data: Path) -> None:
+    """The rule for the background, at the source: none of the 70,000 is negated."""
+    from pipeline.data import idx
+
+    for name in ("train", "t10k"):
+        images = idx.read(real_data / f"{name}-images-idx3-ubyte.gz", dimensions=3)
+        corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        assert np.median(corners, axis=1).max() <= 51.5 < pictures.LIGHT
+
+
+@pytest.mark.parametrize(
+    ("colour", "background"),
+    [
+        ("black", "white"),
+        ("black", "#dddddd"),
+        ("white", "black"),
+        ("white", "#222222"),
+        ("white", "#7f7f7f"),
+        ("black", "#808080"),
+    ],
+)
+def test_it_is_trimmed_shrunk_centred_and_light_on_black(
+    colour: str, background: str, tmp_path: Path
+) -> None:
+    image = garment(colour, background)
+    for file in ("image.png", "image.webp", "image.jpg"):
+        saved = read_saved(image, tmp_path / file, quality=95)
+        np.testing.assert_allclose(saved.astype(int), WIDE, atol=3, err_msg=file)
+    upright = read_saved(image.transpose(Image.Transpose.ROTATE_90), tmp_path / "image.png")
+    np.testing.assert_array_equal(upright, WIDE.T)
+
+
+def test_colours_as_light_as_each_other_are_told_apart(tmp_path: Path) -> None:
+    """What is trimmed is seen in colour; only its speck of white is seen in grey."""
+    image = garment("#ff0000", "#008200")  # both 76 in grey
+    image.paste("white", (240, 160, 260, 180))
+    light = np.argwhere(read_saved(image, tmp_path / "image.png") > 0)
+    assert light.min() >= 12
+    assert light.max() <= 15
+
+
+@pytest.mark.parametrize(("shade", "trimmed"), [(255 - 12, True), (255 - 13, False)])
+def test_what_is_within_5_percent_of_the_background_is_trimmed(
+    shade: int, trimmed: bool, tmp_path: Path
+) -> None:
+    image = garment("black", "white")
+    image.paste((255, shade, 255), (50, 400, 450, 470))
+    pixels = read_saved(image, tmp_path / "image.png")
+    assert np.array_equal(pixels, WIDE) is trimmed
+
+
+def test_it_is_sharpened(tmp_path: Path) -> None:
+    """Beside a step the difference grows by what ImageMagick's 3 by 3 kernel gives."""
+    image = Image.new("L", (280, 280), 155)
+    image.paste(55, (0, 0, 280, 140))
+    canvas = Image.new("L", (400, 400), 255)
+    canvas.paste(image, (60, 60))
+    pixels = read_saved(canvas, tmp_path / "image.png")
+    # The Gaussian's weights at distances 0, 1 and the square root of 2.
+    middle, side, corner = np.exp([0, -0.5, -1])
+    beside = (side + 2 * corner) / (middle + 4 * side + 4 * corner + 1)
+    assert pixels[:13].tolist() == [[200] * 28] * 13
+    assert pixels[15:].tolist() == [[100] * 28] * 13
+    np.testing.assert_allclose(pixels[13], 200 + 100 * beside, atol=0.5)
+    np.testing.assert_allclose(pixels[14], 100 - 100 * beside, atol=0.5)
+
+
+def test_new_pixels_average_their_area(tmp_path: Path) -> None:
+    """Thin stripes become grey, wherever they lie."""
+    image = Image.new("L", (400, 400), 255)
+    image.paste(Image.fromarray(np.tile(np.array([0, 255], np.uint8), (280, 140))), (60, 60))
+    inside = read_saved(image, tmp_path / "image.png")[:, 1:-1]
+    np.testing.assert_allclose(inside.astype(int), 127, atol=30)
+
+
+def test_a_garment_may_cover_a_corner(tmp_path: Path) -> None:
+    image = garment("black", "white").crop((50, 70, 600, 800))
+    np.testing.assert_array_equal(read_saved(image, tmp_path / "image.png"), WIDE)
+
+
+@pytest.mark.parametrize("colour", ["black", "white"])
+@pytest.mark.parametrize("file", ["image.png", "image.webp"])
+def test_a_garment_stands_out_from_what_is_transparent(
+    tmp_path: Path, colour: str, file: str
+) -> None:
+    image = garment(colour, colour).convert("RGBA")
+    image.putalpha(garment("white", "black").convert("L"))
+    np.testing.assert_array_equal(read_saved(image, tmp_path / file, lossless=True), WIDE)
+
+
+def test_nothing_but_what_is_transparent(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="shows nothing but its background"):
+        read_saved(Image.new("RGBA", (300, 300), (0, 0, 0, 0)), tmp_path / "image.png")
+
+
+def test_transparent_in_a_palette(tmp_path: Path) -> None:
+    palette = garment("red", "black").quantize(2)
+    clear = palette.getpixel((0, 0))
+    pixels = read_saved(palette, tmp_path / "palette.png", transparency=clear)
+    assert (pixels[WIDE > 0] == pixels[14, 14]).all()
+    assert 0 < pixels[14, 14] < 255
+    assert (pixels[WIDE == 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "to_upright"),
+    [
+        (3, Image.Transpose.ROTATE_180),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_270),
+    ],
+)
+@pytest.mark.parametrize("file", ["image.jpg", "image.png", "image.webp"])
+def test_it_is_turned_as_the_camera_says(
+    orientation: int, to_upright: Image.Transpose, file: str, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    image = Image.fromarray(255 - IMAGES[0]).resize((280, 280))
+    turned = read_saved(image, tmp_path / file, exif=exif, quality=100)
+    upright = read_saved(image.transpose(to_upright), tmp_path / "upright.png")
+    np.testing.assert_allclose(turned.astype(int), upright, atol=12)
+    assert not np.array_equal(turned, read_saved(image, tmp_path / "image.png"))
+
+
+@pytest.mark.parametrize("file", ["image.webp", "image.png"])
+def test_of_an_animation_it_is_the_first_picture(file: str, tmp_path: Path) -> None:
+    first, second = garment("black", "white"), garment("black", "white").rotate(90, expand=False)
+    pixels = read_saved(
+        first, tmp_path / file, save_all=True, append_images=[second], lossless=True
+    )
+    np.testing.assert_array_equal(pixels, WIDE)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 3), (1, 3000), (3000, 1), (28, 27)])
+def test_any_size_will_do(size: tuple[int, int], tmp_path: Path) -> None:
+    image = Image.new("L", size, 255)
+    with pytest.raises(PipelineError, match=r"blank.png shows nothing but its background"):
+        read_saved(image, tmp_path / "blank.png")
+    if max(size) > 2:
+        width, height = size
+        image.paste(0, (width // 4, height // 4, max(1, width * 3 // 4), max(1, height * 3 // 4)))
+        assert read_saved(image, tmp_path / "dark.png").max() == 255
+
+
+def test_faulty_metadata_is_no_matter(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    image = garment("black", "white")
+    cut_off = b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12"
+    pixels = read_saved(image, tmp_path / "image.jpg", exif=cut_off, quality=95)
+    np.testing.assert_allclose(pixels.astype(int), WIDE, atol=3)
+    assert not recwarn.list
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(PipelineError) as caught:
+        pictures.read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} ")
+    assert message.isprintable()
+    return message.removeprefix(f"{path} ")
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / "nowhere.png") == "is missing"
+    assert refused(tmp_path) == "is a folder"
+    (tmp_path / "empty.png").touch()
+    assert refused(tmp_path / "empty.png") == "is no PNG, JPEG or WebP picture"
+    (tmp_path / "text.jpg").write_text("no picture")
+    assert refused(tmp_path / "text.jpg") == "is no PNG, JPEG or WebP picture"
+    garment("black", "white").save(tmp_path / "other.gif")
+    assert refused(tmp_path / "other.gif") == "is no PNG, JPEG or WebP picture"
+
+
+@pytest.mark.parametrize("file", ["image.jpg", "image.png", "image.webp"])
+def test_a_damaged_picture_is_refused(file: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert refused(path).startswith("cannot be read: ")
+    if path.suffix == ".png":
+        first, second, *rest = content.split(b"IDAT")
+        path.write_bytes(b"IDAT".join([first, second + b"ID\0T" + rest[0], *rest[1:]]))
+        assert refused(path).startswith("cannot be read: ")
+
+
+def test_bombs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    for edge in (9_500, 14_000):  # Pillow warns of the first and raises an error for the second
+        Image.new("1", (edge, edge)).save(path)
+        assert refused(path) == "has more than 89,478,485 pixels, which are the most allowed"
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "a" * 2**21, zip=True)
+    garment("black", "white").save(path, pnginfo=text)
+    assert refused(path).startswith("cannot be read: ")

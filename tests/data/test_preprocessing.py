@@ -1,0 +1,48 @@
+"""The split is stratified, complete, seeded, and of the size asked for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.dataset import load
+from pipeline.data.preprocessing import PART, PreprocessParams, scale, split, write_scaled
+
+LABELS = np.repeat(np.arange(10, dtype=np.uint8), range(10, 20))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.25, 0.9])
+def test_each_class_gives_its_share(fraction: float) -> None:
+    parts = split(LABELS, PreprocessParams(seed=0, validation_fraction=fraction))
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(LABELS)))
+    for label in range(10):
+        chosen = np.sum(LABELS[parts.validation] == label)
+        assert abs(chosen - fraction * np.sum(label == LABELS)) <= 0.5
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = (
+        split(LABELS, PreprocessParams(seed=seed, validation_fraction=0.5)).validation.tolist()
+        for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_pixels_are_scaled() -> None:
+    scaled = scale(np.array([0, 51, 255], np.uint8))
+    assert scaled.dtype == np.float32
+    np.testing.assert_array_equal(scaled, np.array([0, 0.2, 1], np.float32))
+
+
+@pytest.mark.parametrize("count", [0, 7, PART + 1])
+def test_written_part_by_part_as_numpy_would(tmp_path: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, count, np.uint8)
+    write_scaled(tmp_path / "ours.npz", images, labels)
+    np.savez(tmp_path / "numpy.npz", images=scale(images), labels=labels)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
+    loaded = load(tmp_path / "ours.npz")
+    np.testing.assert_array_equal(loaded.images, scale(images), strict=True)
+    np.testing.assert_array_equal(loaded.labels, labels, strict=True)

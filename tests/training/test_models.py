@@ -1,0 +1,176 @@
+"""Every family, optimizer, schedule and augmentation: it learns, and a kill changes no byte."""
+
+import signal
+import zipfile
+from typing import Any
+
+import pytest
+
+from tests.conftest import Project
+from tests.test_pipeline import read_json
+from tests.test_reproducibility import start
+
+AUGMENTED = {"flip": True, "shift": 2, "erase": 0.5}
+CNN = {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "dropout": 0.1, "l2": 0.0001}
+RESNET = {"name": "resnet", "width": 8, "blocks": [0, 1], "dropout": 0.1, "l2": 0.0001}
+TRANSFER = {
+    "name": "transfer",
+    "backbone": "MobileNetV2",
+    "weights": "none",
+    "weights_sha256": None,
+    "image_size": 32,
+    "frozen_epochs": 0,
+    "fine_tuning_rate": None,
+    "dropout": 0.1,
+}
+SGD = {"train.optimizer": "sgd", "train.momentum": 0.9, "train.weight_decay": 0.001}
+ADAMW = {"train.optimizer": "adamw", "train.weight_decay": 0.01}
+
+# What is trained, and the least accuracy on the training images that shows it has learned.
+CASES: dict[str, tuple[dict[str, Any], float]] = {
+    "mlp, adamw, cosine": (ADAMW | {"train.schedule": "cosine"}, 0.7),
+    "mlp, sgd, one-cycle, smoothed, augmented": (
+        SGD
+        | {
+            "train.learning_rate": 0.05,
+            "train.schedule": "one-cycle",
+            "train.warmup_epochs": 1,
+            "train.label_smoothing": 0.1,
+            "train.augmentation": AUGMENTED,
+        },
+        0.5,
+    ),
+    "mlp, bfloat16, not compiled": (
+        {"train.precision": "mixed_bfloat16", "train.jit_compile": False},
+        0.7,
+    ),
+    "cnn, adam, cosine, flipped": (
+        {
+            "model": CNN,
+            "train.learning_rate": 0.005,
+            "train.schedule": "cosine",
+            "train.augmentation.flip": True,
+            "train.precision": "mixed_bfloat16",
+        },
+        0.3,
+    ),
+    "cnn, adam, compiled, erased": (
+        {
+            "model": CNN,
+            "train.learning_rate": 0.005,
+            "train.jit_compile": True,
+            "train.augmentation.erase": 0.5,
+        },
+        0.3,
+    ),
+    "resnet, sgd, one-cycle, augmented": (
+        SGD
+        | {
+            "model": RESNET,
+            "train.learning_rate": 0.1,
+            "train.schedule": "one-cycle",
+            "train.warmup_epochs": 1,
+            "train.label_smoothing": 0.1,
+            "train.augmentation": AUGMENTED,
+            "train.precision": "mixed_bfloat16",
+        },
+        0.3,
+    ),
+    "resnet, adamw, constant, shifted": (
+        ADAMW
+        | {
+            "model": RESNET,
+            "train.learning_rate": 0.01,
+            "train.warmup_epochs": 1,
+            "train.augmentation.shift": 2,
+        },
+        0.3,
+    ),
+    "transfer, new weights": ({"model": TRANSFER, "train.learning_rate": 0.003}, 0.2),
+    "transfer, known weights": (
+        {
+            "model": TRANSFER
+            | {"weights": "weights", "frozen_epochs": 2, "fine_tuning_rate": 0.001},
+            "train.epochs": 4,
+            "train.early_stopping": 1,
+            "train.learning_rate": 0.01,
+        },
+        0.3,
+    ),
+}
+
+TRAIN = {"train.epochs": 3, "train.batch_size": 16}
+
+
+def prepare(project: Project, changes: dict[str, Any]) -> None:
+    project.set_params(TRAIN | changes)
+    if changes.get("model", {}).get("weights") == "weights":
+        weights = project.path / "backbone.weights.h5"
+        project.ok("python", "-c", MAKE_WEIGHTS, str(weights))
+        project.set_params({"model.weights": str(weights)})
+        done = project.stage("train")
+        assert done.returncode == 1
+        assert "model.weights_sha256 is empty, but" in done.stderr
+        sha256 = done.stderr.split(" has ")[1].split(";")[0]
+        project.set_params({"model.weights_sha256": sha256})
+
+
+# A known network for the tests: one that has seen the training images for a moment.
+MAKE_WEIGHTS = """
+import sys
+from pathlib import Path
+from pipeline.core import tensorflow_runtime
+from pipeline.data.dataset import TRAIN, load
+tensorflow_runtime.start(jit_compile=False)
+import keras
+from keras import layers
+keras.utils.set_random_seed(1)
+backbone = keras.applications.MobileNetV2(
+    include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg"
+)
+for layer in backbone.layers:
+    layer.momentum = 0.9
+images = keras.Input((28, 28))
+x = layers.Resizing(32, 32)(layers.Reshape((28, 28, 1))(images))
+x = backbone(layers.Rescaling(2.0, -1.0)(layers.Concatenate()([x, x, x])))
+model = keras.Model(images, layers.Dense(10, activation="softmax")(x))
+model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+model.fit(*load(TRAIN), batch_size=16, epochs=2, verbose=0)
+backbone.save_weights(sys.argv[1])
+"""
+
+
+def kill_after(project: Project, epoch: int) -> None:
+    """Run training, and kill it as soon as `epoch` is over."""
+    process = start(project, "python", "-m", "stages.train")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(f"epoch {epoch} of"):
+            break
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_learns_and_goes_on_after_a_kill_to_the_same_bytes(project: Project, name: str) -> None:
+    changes, accuracy = CASES[name]
+    prepare(project, changes)
+    outputs = project.outputs("train")
+    for file in outputs:
+        file.unlink()
+    kill_after(project, epoch=1)
+    if "known" in name:  # and where the head is no longer trained alone
+        kill_after(project, epoch=3)
+    done = project.stage("train")
+    assert done.returncode == 0, done.stderr
+    assert "going on after epoch" in done.stdout
+    gone_on = {file: file.read_bytes() for file in outputs}
+    undisturbed = project.run("taskset", "-c", "0", "python", "-m", "stages.train")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    assert {file: file.read_bytes() for file in outputs} == gone_on
+
+    with zipfile.ZipFile(project.path / "models/model.keras") as archive:
+        assert b"pipeline" not in archive.read("config.json"), "plain Keras could not load it"
+    done = project.stage("evaluate")
+    assert done.returncode == 0, done.stderr
+    assert read_json(project.path / "metrics/evaluate.json")["train"]["accuracy"] >= accuracy
