@@ -16,10 +16,11 @@ run: $(VENV)/installed  ## Set up the environment and run the pipeline
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
 	@pytest --numprocesses auto --dist worksteal
 
-lint: $(VENV)/installed-dev  ## Check style, format and types
+lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@ruff check
 	@ruff format --check
 	@mypy
+	@lint-imports --no-cache --no-logo
 
 lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt, pinned with hashes
 	@for set in requirements requirements-dev; do \
