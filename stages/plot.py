@@ -1,8 +1,6 @@
 """Draw what the run gave, and put it all on one page."""
 
-import csv
 import gc
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,19 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.artifacts import write_bytes, write_figure
 from pipeline.core.params import Section
-from pipeline.data.dataset import TEST, TEST_PROBABILITIES, Source, label, load
+from pipeline.data.dataset import (
+    CLASS_NAMES,
+    TEST,
+    TEST_PROBABILITIES,
+    Source,
+    label,
+    load,
+    load_probabilities,
+)
 from pipeline.evaluation.metrics import confusion_matrix
-from pipeline.report import cases, figures, page
+from pipeline.report import cases, figures, page, results
 
 PLOTS = Path("plots")
-METRICS = Path("metrics")
 
 
 class DataChoice(Section):
@@ -42,9 +47,8 @@ def plot(params: Params) -> None:
     """Write the pictures in `plots`, and `plots/report.html`."""
     suffix = label(params.data.source)
     test = load(TEST)
-    with np.load(TEST_PROBABILITIES, allow_pickle=False) as arrays:
-        probabilities = arrays["probabilities"]
-    history, calibration = read_csv(PLOTS / "history.csv"), read_csv(PLOTS / "calibration.csv")
+    probabilities = load_probabilities(TEST_PROBABILITIES, len(test.labels), len(CLASS_NAMES))
+    run = results.read(len(test.labels))
     first = np.arange(min(params.plot.predictions, len(test.labels)))
     mistakes = cases.most_confident_mistakes(probabilities, test.labels)[: params.plot.mistakes]
     confusion = confusion_matrix(probabilities.argmax(axis=1), test.labels)
@@ -52,8 +56,8 @@ def plot(params: Params) -> None:
     with figures.style():
         drawn = {
             "samples": figures.samples(test, params.plot.samples_per_class, suffix),
-            "history": figures.history(history, suffix),
-            "calibration": figures.calibration(calibration, suffix),
+            "history": figures.history(run["history"], suffix),
+            "calibration": figures.calibration(run["calibration"], suffix),
             "confusion_matrix": figures.confusion(confusion, suffix),
             "predictions": figures.predictions(
                 test, probabilities, first, f"The first test images{suffix}"
@@ -66,26 +70,8 @@ def plot(params: Params) -> None:
             write_figure(PLOTS / f"{name}.png", figure)
         charts = {name: figures.svg(drawn[name], name) for name in ("history", "calibration")}
 
-    results = {
-        "metrics": read_json(METRICS / "evaluate.json"),
-        "training": read_json(METRICS / "train.json"),
-        "history": history,
-        "calibration": calibration,
-    }
-    html = page.render(test, probabilities, params.plot, params.model_dump(), results, charts)
+    html = page.render(test, probabilities, params.plot, params.model_dump(), run, charts)
     write_bytes(PLOTS / "report.html", html.encode())
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a mapping."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 if __name__ == "__main__":

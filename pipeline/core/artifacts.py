@@ -4,8 +4,10 @@ Every writer fills a file beside its target and renames it once it is whole and 
 """
 
 import csv
+import glob
 import json
 import os
+import secrets
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,9 +28,14 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and move it to `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in path.parent.glob(
+        f".{glob.escape(path.stem)}.tmp*"
+    ):  # by a run that was killed
+        abandoned.unlink()
     # The ending stays last: some writers choose the format by it.
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.tmp{secrets.token_hex(8)}{path.suffix}")
     try:
+        temporary.touch(exist_ok=False)  # never through a link that somebody put there
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())

@@ -6,8 +6,8 @@ big-endian 32-bit integer, then the elements, last dimension fastest.
 
 import gzip
 import io
+import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
+from pipeline.core.reading import reading
 from pipeline.data.dataset import CLASS_NAMES, IMAGE_SIZE
 
 UNSIGNED_BYTE = 0x08
+MAX_BYTES = 2**32  # of an array: five million images of 28 by 28
 
 
 def write(path: Path, array: NDArray[np.uint8]) -> None:
@@ -37,48 +39,52 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Raises:
         PipelineError: the file is missing or is not exactly such an array.
     """
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise PipelineError(f"{path} is missing") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise PipelineError(f"{path} is not a whole gzip file: {error}") from None
-    header_size = 4 + 4 * dimensions
-    if len(content) < header_size:
-        raise PipelineError(f"{path} ends in its header, after {len(content)} bytes")
-    zero, kind, found = struct.unpack_from(">HBB", content)
-    if zero != 0:
-        raise PipelineError(f"{path} starts with {content[:2].hex()}, not with 0000: no IDX file")
-    if kind != UNSIGNED_BYTE:
-        raise PipelineError(f"{path} holds elements of type 0x{kind:02x}, not 0x08 (unsigned byte)")
-    if found != dimensions:
-        raise PipelineError(f"{path} has {found} dimensions, not {dimensions}")
-    shape = struct.unpack_from(f">{dimensions}I", content, 4)
-    expected = header_size + int(np.prod(shape, dtype=np.uint64))
-    if len(content) != expected:
-        raise PipelineError(
-            f"{path} has {len(content)} bytes, but its dimensions {shape} take {expected}"
-        )
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    with reading(path) as file, gzip.GzipFile(fileobj=file) as content:
+        header_size = 4 + 4 * dimensions
+        header = content.read(header_size)
+        if len(header) < header_size:
+            raise ValueError(f"it ends in its header, after {len(header)} bytes")
+        zero, kind, found = struct.unpack_from(">HBB", header)
+        if zero != 0:
+            raise ValueError(f"it starts with {header[:2].hex()}, not with 0000 as IDX files do")
+        if kind != UNSIGNED_BYTE:
+            raise ValueError(f"its elements are of type 0x{kind:02x}, not 0x08 (unsigned byte)")
+        if found != dimensions:
+            raise ValueError(f"it has {found} dimensions, not {dimensions}")
+        shape = struct.unpack_from(f">{dimensions}I", header, 4)
+        if (size := math.prod(shape)) > MAX_BYTES:
+            raise ValueError(f"its dimensions {shape} take {size:,} bytes of {MAX_BYTES:,} allowed")
+        elements = content.read(size + 1)  # no more, whatever the file unpacks to
+        if len(elements) != size:
+            few = "fewer" if len(elements) < size else "more"
+            raise ValueError(f"its dimensions {shape} take {size} bytes, but it has {few}")
+    return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
-def read_pair(images_path: Path, labels_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images uint8 `[N, 28, 28]` and labels uint8 `[N]`, 0 to 9, that belong together.
+def read_pair(
+    images_path: Path,
+    labels_path: Path,
+    shape: tuple[int, ...] = (IMAGE_SIZE, IMAGE_SIZE),
+    classes: int = len(CLASS_NAMES),
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images uint8 `[N, *shape]` and labels uint8 `[N]` that belong together.
 
     Raises:
         PipelineError: a file is not as it should be, or the two do not fit each other.
     """
-    images = read(images_path, dimensions=3)
+    images = read(images_path, dimensions=1 + len(shape))
     labels = read(labels_path, dimensions=1)
-    if images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
-        size = " by ".join(map(str, images.shape[1:]))
-        raise PipelineError(f"{images_path} has images of {size} pixels, not 28 by 28")
+    if images.shape[1:] != shape:
+        found, allowed = (" by ".join(map(str, size)) for size in (images.shape[1:], shape))
+        raise PipelineError(f"{images_path} has images of {found} pixels, not {allowed}")
     if len(images) != len(labels):
         raise PipelineError(
             f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels"
         )
     if len(labels) == 0:
         raise PipelineError(f"{labels_path} is empty")
-    if labels.max() >= len(CLASS_NAMES):
-        raise PipelineError(f"{labels_path} has a label {labels.max()}; allowed are 0 to 9")
+    if labels.max() >= classes:
+        raise PipelineError(
+            f"{labels_path} has a label {labels.max()}; allowed are 0 to {classes - 1}"
+        )
     return images, labels

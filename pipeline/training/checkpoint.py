@@ -1,7 +1,10 @@
 """Where an unfinished training stands, so that it can go on exactly from there."""
 
+import hashlib
+import io
 import json
-import zipfile
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.artifacts import write_npz
+from pipeline.core.artifacts import replacing
+from pipeline.core.errors import PipelineError
+from pipeline.core.reading import reading
 
 PATH = Path("models/checkpoint.npz")
 ARRAYS = ("weights", "optimizer", "best")
+DIGEST_SIZE = hashlib.sha256().digest_size  # bytes
 
 Arrays = list[NDArray[Any]]
 History = list[dict[str, float]]  # an epoch each: accuracy, loss, their val_ twins, learning_rate
@@ -38,29 +44,36 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of an earlier epoch."""
+    """Replace the checkpoint of an earlier epoch.
+
+    A digest of all of it follows the archive, where what reads such archives ignores it.
+    """
     text = json.dumps({"fingerprint": checkpoint.fingerprint, **checkpoint.progress})
     arrays = {
         f"{name}_{index}": array
         for name in ARRAYS
         for index, array in enumerate(getattr(checkpoint, name))
     }
-    write_npz(PATH, progress=np.array(text), **arrays)
+    with replacing(PATH) as temporary:
+        np.savez(temporary, allow_pickle=False, progress=np.array(text), **arrays)
+        with temporary.open("r+b") as file:
+            file.write(hashlib.file_digest(file, "sha256").digest())
 
 
 def load(fingerprint: str) -> Checkpoint | None:
     """Return the checkpoint that belongs to `fingerprint`; None where there is none.
 
-    One that is damaged or belongs to other inputs is passed over with a line that says so.
+    One that `save` has not left so is removed, one that belongs to other inputs is passed over; a
+    line says so.
     """
-    try:
-        with np.load(PATH, allow_pickle=False) as archive:
-            content = dict(archive)
-        progress = json.loads(str(content.pop("progress")))
-    except FileNotFoundError:
+    if not os.path.lexists(PATH):
         return None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    try:
+        content = _read()
+        progress = json.loads(str(content.pop("progress")))
+    except PipelineError:
         print(f"{PATH} is damaged: starting over", flush=True)
+        discard()
         return None
     if progress.pop("fingerprint") != fingerprint:
         print(f"{PATH} belongs to other inputs: starting over", flush=True)
@@ -74,5 +87,16 @@ def load(fingerprint: str) -> Checkpoint | None:
 
 
 def discard() -> None:
-    """Remove the checkpoint of a training whose results are written."""
+    """Remove the checkpoint of a training whose results are written, or whatever has its name."""
+    if PATH.is_dir() and not PATH.is_symlink():
+        shutil.rmtree(PATH)
     PATH.unlink(missing_ok=True)
+
+
+def _read() -> dict[str, NDArray[Any]]:
+    with reading(PATH) as file:
+        content = file.read()
+        if hashlib.sha256(content[:-DIGEST_SIZE]).digest() != content[-DIGEST_SIZE:]:
+            raise ValueError("its digest is wrong")
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return dict(archive)

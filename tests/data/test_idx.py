@@ -39,19 +39,29 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "file", "reason"),
     [
-        (b"no gzip", RIGHT_LABELS, "images", "is not a whole gzip file"),
-        (RIGHT_IMAGES[:-9], RIGHT_LABELS, "images", "is not a whole gzip file"),
-        (packed(b"\0\0"), RIGHT_LABELS, "images", "ends in its header, after 2 bytes"),
+        (b"no gzip", RIGHT_LABELS, "images", "Not a gzipped file"),
+        (RIGHT_IMAGES[:-9], RIGHT_LABELS, "images", "ended before the end-of-stream"),
+        (packed(b"\0\0"), RIGHT_LABELS, "images", "it ends in its header, after 2 bytes"),
         (
             packed(header(3, 28, 28, zero=7), bytes(2352)),
             RIGHT_LABELS,
             "images",
             "starts with 0007",
         ),
-        (packed(header(3, 28, 28, kind=9), bytes(2352)), RIGHT_LABELS, "images", "type 0x09"),
+        (packed(header(3, 28, 28, kind=9), bytes(2352)), RIGHT_LABELS, "images", "of type 0x09"),
         (packed(header(2352), bytes(2352)), RIGHT_LABELS, "images", "has 1 dimensions, not 3"),
-        (packed(header(3, 28, 28), bytes(2351)), RIGHT_LABELS, "images", "2367 bytes"),
-        (packed(header(3, 28, 28), bytes(2353)), RIGHT_LABELS, "images", "2369 bytes"),
+        (
+            packed(header(3, 28, 28), bytes(2351)),
+            RIGHT_LABELS,
+            "images",
+            "but it has fewer",
+        ),
+        (
+            packed(header(3, 28, 28), bytes(2353)),
+            RIGHT_LABELS,
+            "images",
+            "but it has more",
+        ),
         (packed(header(3, 14, 56), bytes(2352)), RIGHT_LABELS, "images", "14 by 56 pixels"),
         (packed(header(2, 28, 28), bytes(1568)), RIGHT_LABELS, "images", "2 images"),
         (RIGHT_IMAGES, packed(header(3), b"\0\1\12"), "labels", "a label 10; allowed are 0 to 9"),
@@ -62,7 +72,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_anything_else_is_named(
     tmp_path: Path, images: bytes | None, labels: bytes, file: str, reason: str
 ) -> None:
-    paths = [tmp_path / "images.gz", tmp_path / "labels.gz"]
+    paths = tmp_path / "images.gz", tmp_path / "labels.gz"
     for path, content in zip(paths, (images, labels), strict=True):
         if content is not None:
             path.write_bytes(content)

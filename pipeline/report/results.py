@@ -1,0 +1,106 @@
+"""What training and evaluation wrote about a run, read and checked for the report."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Section
+from pipeline.core.reading import reading
+from pipeline.data.dataset import DataSource
+
+METRICS, TRAINING = Path("metrics/evaluate.json"), Path("metrics/train.json")
+HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Scores(Section):
+    accuracy: Share
+    loss: Loss
+
+
+class _TestScores(_Scores):
+    accuracy_low: Share
+    accuracy_high: Share
+    top_2_accuracy: Share
+    macro_f1: Share
+    expected_calibration_error: Share
+
+
+class _Metrics(DataSource):
+    test: _TestScores
+    train: _Scores
+    generalization_gap: float = Field(ge=-1, le=1)
+
+
+class _Training(DataSource, _Scores):
+    epochs: Count
+    kept_epoch: Count
+    parameters: Count
+    val_accuracy: Share | None = None
+    val_loss: Loss | None = None
+
+
+class _Epoch(Section):
+    epoch: Count
+    accuracy: Share
+    loss: Loss
+    val_accuracy: Share | Literal[""]
+    val_loss: Loss | Literal[""]
+    learning_rate: Loss
+
+
+class _Bin(Section):
+    low: Share
+    high: Share
+    images: Count
+    confidence: Share
+    accuracy: Share
+
+
+def read(images: int) -> dict[str, Any]:
+    """Return the results of a run with so many test images.
+
+    Returns:
+        The mappings `metrics` and `training`, and the rows of `history` and `calibration`, whose
+        values are text.
+
+    Raises:
+        PipelineError: a file is missing or is not what its stage writes, or two do not fit.
+    """
+    metrics, training = _mapping(METRICS, _Metrics), _mapping(TRAINING, _Training)
+    history, calibration = _table(HISTORY, _Epoch), _table(CALIBRATION, _Bin)
+    binned = sum(int(row["images"]) for row in calibration)
+    for path, unit, found, expected in (
+        (HISTORY, "epochs", len(history), training["epochs"]),
+        (CALIBRATION, "images", binned, images),
+    ):
+        if found != expected:
+            raise PipelineError(f"{path} is about {found} {unit}, not {expected}; run `dvc repro`")
+    return {
+        "metrics": metrics,
+        "training": training,
+        "history": history,
+        "calibration": calibration,
+    }
+
+
+def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:
+    with reading(path) as file:
+        return schema.model_validate_json(file.read()).model_dump()
+
+
+def _table(path: Path, schema: type[Section]) -> list[dict[str, str]]:
+    with reading(path) as file:
+        lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
+        checked = [schema.model_validate_strings(line) for line in lines]
+        rows = [{name: str(value) for name, value in row} for row in checked]
+        if len({tuple(map(bool, row.values())) for row in rows}) != 1:
+            raise ValueError("it has no rows, or a column that is empty only in some")
+        return rows
