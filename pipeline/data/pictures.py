@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from pipeline.core.errors import PipelineError
@@ -48,8 +48,14 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path) -> Image.Image:
-    """Return the picture (the first, of several) upright, in RGB, nowhere transparent."""
+    """Return the picture (the first, of several) upright, in RGB, nowhere transparent.
+
+    A cut-out is laid on white, as a shop would show it, and on black only where it is all white.
+    """
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise PipelineError(f"{path} is {what}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faulty metadata that nobody needs here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -57,8 +63,6 @@ def _decode(path: Path) -> Image.Image:
                 ImageOps.exif_transpose(image, in_place=True)  # loads it, too
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing") from None
-    except IsADirectoryError:
-        raise PipelineError(f"{path} is a folder") from None
     except UnidentifiedImageError:
         raise PipelineError(f"{path} is no PNG, JPEG or WebP picture") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -68,18 +72,22 @@ def _decode(path: Path) -> Image.Image:
     except (OSError, SyntaxError, ValueError) as error:
         raise PipelineError(f"{path} cannot be read: {error}") from None
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        return _on_contrast(image.convert("RGBA"))
-    return image.convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    on_white = _laid_on("white", image)
+    return on_white if _outline(on_white) else _laid_on("black", image)
 
 
-def _on_contrast(image: Image.Image) -> Image.Image:
-    """Lay what is not transparent on white or, where it is light itself, on black."""
-    visible = image.getchannel("A")
-    light = visible.getbbox() and ImageStat.Stat(image.convert("L"), visible).mean[0] > LIGHT
-    background = Image.new("RGBA", image.size, "black" if light else "white")
-    background.alpha_composite(image)
+def _eight_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Scale greys of 8, 10, 12, 14 or 16 bits, whichever the brightest needs, to 8."""
+    bits = max(8, int(pixels.max()).bit_length() + 1 & ~1)
+    return np.round(pixels * (255 / (2**bits - 1))).astype(np.uint8)
+
+
+def _laid_on(colour: str, image: Image.Image) -> Image.Image:
+    background = Image.new("RGBA", image.size, colour)
+    background.alpha_composite(image.convert("RGBA"))
     return background.convert("RGB")
 
 
