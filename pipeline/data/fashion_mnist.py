@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pipeline.core import dvc_cache
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
-from pipeline.data.dataset import RAW
+from pipeline.data.dataset import RAW, RAW_DESCRIPTION, Description, Reference
 
 MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -60,6 +60,46 @@ FILES = (
 )
 
 
+DESCRIPTION = Description(
+    name="Fashion-MNIST",
+    source="fashion-mnist",
+    # The official labels, in the order of their numbers.
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    height=28,
+    width=28,
+    channels=1,
+    preparation="garment",
+    licence="MIT",
+    url="https://github.com/zalandoresearch/fashion-mnist",
+    # People were shown 1,000 images; the best is WRN40-4, as listed by the data set's authors.
+    references=(
+        Reference(
+            name="People",
+            accuracy=0.835,
+            images=1_000,
+            url="https://github.com/zalandoresearch/fashion-mnist#benchmark",
+        ),
+        Reference(
+            name="Best model listed",
+            accuracy=0.967,
+            images=None,
+            url="https://github.com/zalandoresearch/fashion-mnist#benchmark",
+        ),
+    ),
+)
+
+
 class WrongContentError(Exception):
     """What a mirror gave is not the file that was asked for."""
 
@@ -80,6 +120,7 @@ def fetch(mirrors: Sequence[str]) -> None:
     for file in FILES:
         if not _present(file):
             write_bytes(RAW / file.name, _fetch_one(file, [*local_places(), *mirrors]))
+    DESCRIPTION.write(RAW_DESCRIPTION)
 
 
 def local_places() -> Iterator[str]:

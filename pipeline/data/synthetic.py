@@ -15,14 +15,38 @@ from pydantic import Field
 from pipeline.core.params import Section
 from pipeline.data import idx
 from pipeline.data.dataset import (
-    CLASS_NAMES,
-    IMAGE_SIZE,
+    RAW_DESCRIPTION,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
+    Description,
 )
 
+DESCRIPTION = Description(
+    name="Synthetic garments",
+    source="synthetic",
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    height=28,
+    width=28,
+    channels=1,
+    preparation="garment",
+    licence=None,
+    url=None,
+    references=(),
+)
+IMAGE_SIZE = DESCRIPTION.width
 OVERSAMPLING = 4  # drawn this much larger, then averaged, for smooth edges
 CANVAS = IMAGE_SIZE * OVERSAMPLING
 NOISE = 48  # the largest change of a garment's pixel, of 255
@@ -48,11 +72,12 @@ def write(params: SyntheticParams) -> None:
         images, labels = draw(count, np.random.default_rng(seed))
         idx.write(images_path, images)
         idx.write(labels_path, labels)
+    DESCRIPTION.write(RAW_DESCRIPTION)
 
 
 def draw(count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return `count` images uint8 `[N, 28, 28]` and their labels uint8 `[N]`, balanced."""
-    labels = rng.permutation(np.arange(count) % len(CLASS_NAMES)).astype(np.uint8)
+    labels = rng.permutation(np.arange(count) % len(DESCRIPTION.classes)).astype(np.uint8)
     images = np.stack([_shade(_silhouette(int(label), rng), rng) for label in labels])
     return images, labels
 
@@ -82,7 +107,7 @@ def _shade(coverage: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
 
 def _outlines(label: int, rng: np.random.Generator) -> list[list[Point]]:
     """Return the polygons of a garment within -0.5 to 0.5; y grows downwards."""
-    kind = CLASS_NAMES[label]
+    kind = DESCRIPTION.classes[label]
     if kind in _TOPS:
         sleeve, length, width = (rng.uniform(*span) for span in _TOPS[kind])
         opening = rng.uniform(0.02, 0.09) if kind == "Coat" else 0.0
