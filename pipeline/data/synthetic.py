@@ -13,38 +13,23 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 
 from pipeline.core.params import Section
-from pipeline.data import idx
+from pipeline.data import fashion_mnist, idx
 from pipeline.data.dataset import (
     RAW_DESCRIPTION,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
-    Description,
 )
 
-DESCRIPTION = Description(
-    name="Synthetic garments",
-    source="synthetic",
-    classes=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
-    height=28,
-    width=28,
-    channels=1,
-    preparation="garment",
-    licence=None,
-    url=None,
-    references=(),
+DESCRIPTION = fashion_mnist.DESCRIPTION.model_copy(
+    update={
+        "name": "Synthetic garments",
+        "source": "synthetic",
+        "licence": None,
+        "url": None,
+        "references": (),
+    }
 )
 IMAGE_SIZE = DESCRIPTION.width
 OVERSAMPLING = 4  # drawn this much larger, then averaged, for smooth edges
