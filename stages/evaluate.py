@@ -6,37 +6,36 @@ from pipeline.core import stage
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_npz
 from pipeline.core.params import Section
 from pipeline.data.dataset import (
-    CLASS_NAMES,
+    DESCRIPTION,
     TEST,
     TEST_PROBABILITIES,
     TRAIN,
     VALIDATION,
-    Dataset,
-    DataSource,
-    label,
     load,
+    load_description,
 )
 from pipeline.evaluation import metrics
-from pipeline.evaluation.metrics import EvaluateParams, Probabilities
+from pipeline.evaluation.metrics import EvaluateParams
 from pipeline.evaluation.prediction import load_model, predict
 
 
 class Params(Section):
     """What the stage declares."""
 
-    data: DataSource
     evaluate: EvaluateParams
 
 
 def evaluate(params: Params) -> None:
     """Write `metrics/evaluate.json`, four tables in `plots`, and the test probabilities."""
-    model = load_model(Path("models/model.keras"))
-    sets = {"test": load(TEST), "validation": load(VALIDATION), "train": load(TRAIN)}
-    sets = {name: dataset for name, dataset in sets.items() if len(dataset.labels)}
-    probabilities = {name: predict(model, dataset.images) for name, dataset in sets.items()}
+    description = load_description(DESCRIPTION)
+    model = load_model(Path("models/model.keras"), description)
+    paths = {"test": TEST, "validation": VALIDATION, "train": TRAIN}
+    sets = {name: load(path, description) for name, path in paths.items()}
+    labels = {name: dataset.labels for name, dataset in sets.items() if len(dataset.labels)}
+    probabilities = {name: predict(model, sets[name].images) for name in labels}
     results = {
-        name: metrics.evaluate(probabilities[name], dataset.labels, params.evaluate)
-        for name, dataset in sets.items()
+        name: metrics.evaluate(probabilities[name], labels[name], params.evaluate)
+        for name in labels
     }
     content = {name: rounded(result.metrics) for name, result in results.items()}
     # Of the training images, which the model has seen, only what shows over-fitting.
@@ -44,31 +43,24 @@ def evaluate(params: Params) -> None:
     gap = results["train"].metrics["accuracy"] - results["test"].metrics["accuracy"]
     write_json(
         Path("metrics/evaluate.json"),
-        {"source": params.data.source, **content, **rounded({"generalization_gap": gap})},
+        {"source": description.source, **content, **rounded({"generalization_gap": gap})},
     )
-    write_tables(results["test"])
-    write_predictions("plots/predictions.csv", sets, probabilities, "test")
-    write_predictions("plots/validation.csv", sets, probabilities, "validation")
+    write_tables(results["test"], description.classes)
+    for path, name in (("plots/predictions.csv", "test"), ("plots/validation.csv", "validation")):
+        pairs: list[tuple[str, str]] = []
+        if name in labels:  # where there are no validation images, there are no rows
+            numbers = zip(labels[name], probabilities[name].argmax(axis=1), strict=True)
+            pairs = [(description.classes[a], description.classes[p]) for a, p in numbers]
+        write_csv(Path(path), ("actual", "predicted"), pairs)
     write_npz(TEST_PROBABILITIES, probabilities=probabilities["test"])
     for name, result in results.items():
         print(
             f"{name}: accuracy {result.metrics['accuracy']:.4f}, "
-            f"loss {result.metrics['loss']:.4f}{label(params.data.source)}"
+            f"loss {result.metrics['loss']:.4f}{description.suffix}"
         )
 
 
-def write_predictions(
-    path: str, sets: dict[str, Dataset], probabilities: dict[str, Probabilities], name: str
-) -> None:
-    """Write the actual and the predicted class of each image of a set, in its order."""
-    rows = []
-    if name in sets:  # where there are no validation images, there are no rows
-        pairs = zip(sets[name].labels, probabilities[name].argmax(axis=1), strict=True)
-        rows = [(CLASS_NAMES[actual], CLASS_NAMES[predicted]) for actual, predicted in pairs]
-    write_csv(Path(path), ("actual", "predicted"), rows)
-
-
-def write_tables(result: metrics.Evaluation) -> None:
+def write_tables(result: metrics.Evaluation, classes: tuple[str, ...]) -> None:
     """Write how the test images came out by confidence and by class."""
     write_csv(
         Path("plots/calibration.csv"),
@@ -80,7 +72,7 @@ def write_tables(result: metrics.Evaluation) -> None:
     write_csv(
         Path("plots/per_class.csv"),
         ("class", *scores, "images"),
-        zip(CLASS_NAMES, *columns, strict=True),
+        zip(classes, *columns, strict=True),
     )
 
 

@@ -14,12 +14,14 @@ class Params(Section):
 
 def preprocess(params: Params) -> None:
     """Write `data/processed`."""
-    images, labels = idx.read_pair(dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS)
-    test_images, test_labels = idx.read_pair(dataset.TEST_IMAGES, dataset.TEST_LABELS)
-    train, validation = split(labels, params.preprocess)
+    description = dataset.load_description(dataset.RAW_DESCRIPTION)
+    images, labels = idx.read_pair(dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS, description)
+    test_images, test_labels = idx.read_pair(dataset.TEST_IMAGES, dataset.TEST_LABELS, description)
+    train, validation = split(labels, len(description.classes), params.preprocess)
     write_scaled(dataset.TRAIN, images[train], labels[train])
     write_scaled(dataset.VALIDATION, images[validation], labels[validation])
     write_scaled(dataset.TEST, test_images, test_labels)
+    description.write(dataset.DESCRIPTION)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,14 @@ from pathlib import Path
 from pipeline.core import stage, tensorflow_runtime
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_model
 from pipeline.core.guard import Inputs
-from pipeline.data.dataset import TRAIN, VALIDATION, label, load
+from pipeline.data.dataset import (
+    DESCRIPTION,
+    MODEL_DESCRIPTION,
+    TRAIN,
+    VALIDATION,
+    load,
+    load_description,
+)
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import History
 from pipeline.training.hyperparameters import Hyperparameters
@@ -18,13 +25,14 @@ COLUMNS = (*RESULTS, "learning_rate")
 
 
 def train(params: Hyperparameters, inputs: Inputs) -> None:
-    """Write `models/model.keras`, `metrics/train.json` and `plots/history.csv`."""
+    """Write `models/model.keras`, its data set, `metrics/train.json` and `plots/history.csv`."""
     tensorflow_runtime.start(jit_compile=params.jit_compile)
     from pipeline.training import fit, models  # these import TensorFlow
 
-    train_set, validation_set = load(TRAIN), load(VALIDATION)
-    model = models.build(params)
-    write_results = partial(write_history, params, model.count_params())
+    description = load_description(DESCRIPTION)
+    train_set, validation_set = load(TRAIN, description), load(VALIDATION, description)
+    model = models.build(params, description)
+    write_results = partial(write_history, params, description.source, model.count_params())
     started = time.perf_counter(), time.process_time()
     history = fit.fit(
         model,
@@ -33,18 +41,19 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
         params,
         inputs=inputs,
         on_epoch=write_results,  # for those who watch `dvc metrics show` or an editor's plots
-        label=label(params.data.source),
+        label=description.suffix,
     )
     wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
     print(
-        f"trained in {wall:.1f} s, {processor:.1f} s of processor time{label(params.data.source)}",
+        f"trained in {wall:.1f} s, {processor:.1f} s of processor time{description.suffix}",
         flush=True,
     )
     write_results(history)
     write_model(Path("models/model.keras"), models.finished(model, params))
+    description.write(MODEL_DESCRIPTION)
 
 
-def write_history(params: Hyperparameters, parameters: int, history: History) -> None:
+def write_history(params: Hyperparameters, source: str, parameters: int, history: History) -> None:
     """Write what the epochs so far have given."""
     rows = [rounded(row) for row in history]
     kept = len(rows) - 1
@@ -52,7 +61,7 @@ def write_history(params: Hyperparameters, parameters: int, history: History) ->
         candidates = range(params.frozen_epochs, len(history))
         kept = min(candidates, key=lambda epoch: history[epoch]["val_loss"])
     summary = {
-        "source": params.data.source,
+        "source": source,
         "epochs": len(rows),
         "kept_epoch": kept + 1,
         "parameters": parameters,

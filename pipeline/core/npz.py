@@ -48,6 +48,11 @@ def _array(content: memoryview) -> NDArray[Any]:
 
 
 def expect(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> None:
+    """Check an array's type and shape.
+
+    Raises:
+        ValueError: one of them is another.
+    """
     if array.dtype != dtype or array.shape != shape:
         raise ValueError(
             f"its {name} are {array.dtype} {list(array.shape)}, not {np.dtype(dtype)} {list(shape)}"

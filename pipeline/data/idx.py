@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
 from pipeline.core.reading import reading
-from pipeline.data.dataset import CLASS_NAMES, IMAGE_SIZE
+from pipeline.data.dataset import Description
 
 UNSIGNED_BYTE = 0x08
 MAX_BYTES = 2**32  # of an array: five million images of 28 by 28
@@ -62,16 +62,14 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def read_pair(
-    images_path: Path,
-    labels_path: Path,
-    shape: tuple[int, ...] = (IMAGE_SIZE, IMAGE_SIZE),
-    classes: int = len(CLASS_NAMES),
+    images_path: Path, labels_path: Path, description: Description
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return images uint8 `[N, *shape]` and labels uint8 `[N]` that belong together.
 
     Raises:
         PipelineError: a file is not as it should be, or the two do not fit each other.
     """
+    shape, classes = description.shape, len(description.classes)
     images = read(images_path, dimensions=1 + len(shape))
     labels = read(labels_path, dimensions=1)
     if images.shape[1:] != shape:

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from pipeline.core.artifacts import replacing
 from pipeline.core.params import Section
-from pipeline.data.dataset import CLASS_NAMES
+
+Labels = NDArray[np.uint8] | NDArray[np.uint16]  # [N]
 
 PART = 1_000  # images that are in memory as float32 at a time
 
@@ -34,7 +35,7 @@ def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 
-def write_scaled(path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+def write_scaled(path: Path, images: NDArray[np.uint8], labels: Labels) -> None:
     """Write the bytes of `np.savez(path, images=scale(images), labels=labels)`, part by part.
 
     All images in memory as float32 would cost more time than scaling them.
@@ -49,11 +50,11 @@ def write_scaled(path: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8
             np.lib.format.write_array(file, labels)
 
 
-def split(labels: NDArray[np.uint8], params: PreprocessParams) -> Split:
+def split(labels: Labels, classes: int, params: PreprocessParams) -> Split:
     """Choose `validation_fraction` of each class, rounded, for validation."""
     rng = np.random.default_rng(params.seed)
     in_validation = np.zeros(len(labels), dtype=bool)
-    for label in range(len(CLASS_NAMES)):
+    for label in range(classes):
         members = rng.permutation(np.flatnonzero(labels == label))
         in_validation[members[: round(params.validation_fraction * len(members))]] = True
     return Split(np.flatnonzero(~in_validation), np.flatnonzero(in_validation))

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.core.params import Section
-from pipeline.data.dataset import CLASS_NAMES
 
-Probabilities = NDArray[np.float32]  # [N, 10]
-Labels = NDArray[np.uint8]  # [N]
+Probabilities = NDArray[np.float32]  # [N, classes]
+Labels = NDArray[np.uint8] | NDArray[np.uint16]  # [N]
 Column = NDArray[Any]  # of a table, a number for each row
 
 # The smallest probability that enters a logarithm, as in Keras's own cross-entropy.
@@ -99,16 +98,16 @@ def accuracy_interval(value: float, count: float, level: float = 0.95) -> tuple[
     return (centre - spread) / (1 + z**2 / count), (centre + spread) / (1 + z**2 / count)
 
 
-def confusion_matrix(predicted: NDArray[np.intp], labels: Labels) -> NDArray[np.intp]:
+def confusion_matrix(probabilities: Probabilities, labels: Labels) -> NDArray[np.intp]:
     """Return how many images of each class (row) were taken for each class (column)."""
-    size = len(CLASS_NAMES)
+    predicted, size = probabilities.argmax(axis=1), probabilities.shape[1]
     return np.bincount(labels.astype(np.intp) * size + predicted, minlength=size**2).reshape(
         size, size
     )
 
 
 def per_class(confusion: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
-    """Return precision, recall and F1 of each class, float64 `[10]`; 0 where undefined."""
+    """Return precision, recall and F1 of each class, float64 `[classes]`; 0 where undefined."""
     hits = confusion.diagonal().astype(np.float64)
     predicted, actual = confusion.sum(axis=0), confusion.sum(axis=1)
     return {
@@ -118,11 +117,20 @@ def per_class(confusion: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
     }
 
 
+def balanced_accuracy(confusion: NDArray[np.intp]) -> float:
+    """Return the mean recall of the classes that have images.
+
+    Source: Brodersen et al., The Balanced Accuracy and Its Posterior Distribution, 2010.
+    """
+    present = confusion.sum(axis=1) > 0
+    return float(per_class(confusion)["recall"][present].mean())
+
+
 def evaluate(probabilities: Probabilities, labels: Labels, params: EvaluateParams) -> Evaluation:
     """Judge what a model gave for images, at least one."""
     right = accuracy(probabilities, labels)
     low, high = accuracy_interval(right, len(labels))
-    confusion = confusion_matrix(probabilities.argmax(axis=1), labels)
+    confusion = confusion_matrix(probabilities, labels)
     table = calibration(probabilities, labels, params.calibration_bins)
     metrics = {
         "accuracy": right,
@@ -130,6 +138,7 @@ def evaluate(probabilities: Probabilities, labels: Labels, params: EvaluateParam
         "accuracy_high": high,
         "loss": cross_entropy(probabilities, labels),
         "top_2_accuracy": top_2_accuracy(probabilities, labels),
+        "balanced_accuracy": balanced_accuracy(confusion),
         "macro_f1": float(per_class(confusion)["f1"].mean()),
         "expected_calibration_error": expected_calibration_error(table),
     }

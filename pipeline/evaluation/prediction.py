@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.core import tensorflow_runtime
 from pipeline.core.errors import PipelineError
 from pipeline.core.reading import reading
-from pipeline.data.dataset import CLASS_NAMES, IMAGE_SIZE, check_probabilities
+from pipeline.data.dataset import Description, check_probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -20,21 +20,14 @@ BATCH_SIZE = 2_000
 MAX_BYTES = 2**31  # of a model; the largest preset makes 30 MB
 
 
-def load_model(
-    path: Path,
-    shape: tuple[int, ...] = (IMAGE_SIZE, IMAGE_SIZE),
-    classes: int = len(CLASS_NAMES),
-    *,
-    name: str = "",
-) -> "keras.Model":
+def load_model(path: Path, description: Description, *, name: str = "") -> "keras.Model":
     """Start TensorFlow and read a `.keras` file, refusing any code in it (Keras's safe mode).
 
     The model runs as it was trained, compiled by XLA or not: the file says which.
 
     Args:
         path: the file.
-        shape: of the images that the model is for, without their number.
-        classes: how many probabilities it gives for each.
+        description: the data set that the model is for.
         name: what errors call it, if not by its path.
 
     Raises:
@@ -56,7 +49,7 @@ def load_model(
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         model.compile(jit_compile=compiled)
         found = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
-        if found != [(None, *shape), (None, classes)]:
+        if found != [(None, *description.shape), (None, len(description.classes))]:
             raise ValueError(f"it maps {found[:-1]} to {found[-1:]}")
     return model
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pipeline.training.hyperparameters import AugmentationParams
 
-Images = NDArray[np.float32]  # [N, height, width]
+Images = NDArray[np.float32]  # [N, height, width], or [N, height, width, channels]
 
 # What a rectangle to erase may be: Zhong et al., Random Erasing Data Augmentation, 2017, table 1.
 ERASED_AREA = (0.02, 0.4)
@@ -26,22 +26,24 @@ def augment(images: Images, params: AugmentationParams, rng: np.random.Generator
 def flip(images: Images, rng: np.random.Generator) -> Images:
     """Turn each image left to right with probability 1/2."""
     flipped = rng.random(len(images)) < 0.5
-    return np.where(flipped[:, None, None], images[:, :, ::-1], images)
+    return np.where(_along(flipped, images), images[:, :, ::-1], images)
 
 
 def shift(images: Images, pixels: int, rng: np.random.Generator) -> Images:
     """Move each image by up to `pixels` in both directions; background comes in."""
-    height, width = images.shape[1:]
-    padded = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels)))
+    height, width = images.shape[1:3]
+    channels = ((0, 0),) * (images.ndim - 3)
+    padded = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), *channels))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
     top, left = rng.integers(0, 2 * pixels, (2, len(images)), endpoint=True)
     moved: Images = windows[np.arange(len(images)), top, left]
-    return moved
+    # The windows' own axes come last, behind the channels.
+    return moved if images.ndim == 3 else np.ascontiguousarray(np.moveaxis(moved, 1, 3))
 
 
 def erase(images: Images, share: float, rng: np.random.Generator) -> Images:
     """Fill a rectangle of random size and place with noise, in about this `share` of the images."""
-    count, (height, width) = len(images), images.shape[1:]
+    count, (height, width) = len(images), images.shape[1:3]
     area = rng.uniform(*ERASED_AREA, count) * height * width
     aspect = rng.uniform(*ERASED_ASPECT, count)
     chosen = rng.random(count) < share
@@ -49,8 +51,13 @@ def erase(images: Images, share: float, rng: np.random.Generator) -> Images:
     columns = _span(width, np.sqrt(area / aspect), rng)
     erased = chosen[:, None, None] & rows[:, :, None] & columns[:, None, :]
     varied = images.copy()
-    varied[erased] = rng.random(np.count_nonzero(erased), np.float32)
+    varied[erased] = rng.random(varied[erased].shape, np.float32)
     return varied
+
+
+def _along(values: NDArray[np.bool_], images: Images) -> NDArray[np.bool_]:
+    """Give a value for each image the dimensions that the images have."""
+    return values.reshape(-1, *(1,) * (images.ndim - 1))
 
 
 def _span(size: int, lengths: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.bool_]:

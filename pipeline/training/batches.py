@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,13 +17,13 @@ from pipeline.training.hyperparameters import Hyperparameters
 CHUNK_IMAGES = 4_000
 VALIDATION_BATCH_SIZE = 1_000
 
-Chunk = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int32]]
+Chunk = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.int32]]
 
 
 class TrainingBatches:
     """The training images, in a new order in each epoch, in chunks of batches.
 
-    A chunk is images float32 `[steps, batch, 28, 28]`, labels `[steps, batch]`, and int32 `[1]`,
+    A chunk is images float32 `[steps, batch, *shape]`, labels `[steps, batch]`, and int32 `[1]`,
     how many of the steps to train: the last chunk of an epoch may be filled up.
 
     Attributes:

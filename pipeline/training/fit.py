@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Inputs
-from pipeline.data.dataset import CLASS_NAMES, Dataset
+from pipeline.data.dataset import Dataset
 from pipeline.training import checkpoint, optimizers, transfer
 from pipeline.training.batches import TrainingBatches, validation_batches
 from pipeline.training.callbacks import (
@@ -28,14 +30,22 @@ class ChunkTrainer(keras.Model):
 
     Keras's own `steps_per_execution` is not enough: XLA compiles only the single step there, so
     that each batch still costs a call and a fetch from tf.data.
+
+    Attributes:
+        class_weights: float32 `[classes]`, how much an image of each counts; None for all alike.
     """
+
+    class_weights: NDArray[np.float32] | None = None
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Train on each batch in turn; Keras calls this once for each chunk."""
         images, labels, steps = data
 
         def train_on_batch(step: tf.Tensor) -> tuple[tf.Tensor]:
-            super(ChunkTrainer, self).train_step((images[step], labels[step]))
+            batch = [images[step], labels[step]]
+            if self.class_weights is not None:
+                batch.append(tf.gather(self.class_weights, tf.cast(batch[1], tf.int32)))
+            super(ChunkTrainer, self).train_step(tuple(batch))
             return (step + 1,)
 
         tf.while_loop(lambda step: step < steps[0], train_on_batch, (tf.constant(0),))
@@ -77,7 +87,10 @@ def fit(
         early_stopping = None if phase.frozen else _early_stopping(params.train)
         target = None if phase.frozen else params.train.target_accuracy
         going_on = resumed if phase.first < len(history) else None
-        _trainer(model, params, optimizers.build(params.train, schedule)).fit(
+        trainer = _trainer(model, params, optimizers.build(params.train, schedule))
+        if params.train.class_weight == "balanced":
+            trainer.class_weights = _balanced(train, classes=model.output_shape[-1])
+        trainer.fit(
             batches.dataset(first_epoch=len(history)),
             initial_epoch=len(history),
             epochs=phase.end,
@@ -110,6 +123,12 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
             f"train.early_stopping is {params.early_stopping}, but there are no validation images: "
             "preprocess.validation_fraction is too small"
         )
+    smaller = min(train.images.shape[1:3])
+    if params.augmentation.shift > smaller // 2:
+        raise PipelineError(
+            f"train.augmentation.shift is {params.augmentation.shift}; of images of {smaller} "
+            f"pixels, at most half"
+        )
 
 
 def _remaining(phases: list[Phase], resumed: Checkpoint | None) -> list[Phase]:
@@ -140,8 +159,17 @@ def _trainer(
     )
     optimizer.build(trainer.trainable_variables)  # so that its state can be restored
     # Makes the metrics' variables now: made in the first step, they would have it traced again.
-    trainer.compute_metrics(None, tf.zeros(1), tf.zeros((1, len(CLASS_NAMES))))
+    trainer.compute_metrics(None, tf.zeros(1), tf.zeros((1, model.output_shape[-1])))
     return trainer
+
+
+def _balanced(train: Dataset, classes: int) -> NDArray[np.float32]:
+    """Return weights by which the images of each class count as much as those of any other.
+
+    Source: King and Zeng, Logistic Regression in Rare Events Data, 2001; as in scikit-learn.
+    """
+    images = np.bincount(train.labels, minlength=classes)
+    return (len(train.labels) / (classes * np.maximum(images, 1))).astype(np.float32)
 
 
 def _loss(params: TrainParams) -> Any:
@@ -151,7 +179,7 @@ def _loss(params: TrainParams) -> Any:
     smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
 
     def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), len(CLASS_NAMES))
+        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), probabilities.shape[-1])
         return smoothed(one_hot, probabilities)
 
     return loss

@@ -5,7 +5,6 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from pipeline.core.params import Section
-from pipeline.data.dataset import DataSource
 
 Units = Annotated[int, Field(ge=1, le=65_536)]
 Filters = Annotated[int, Field(ge=1, le=4_096)]
@@ -35,7 +34,7 @@ class CnnParams(Regularisation):
     """The section `model` for a plain convolutional network."""
 
     name: Literal["cnn"]
-    filters: list[Filters] = Field(min_length=1, max_length=4)
+    filters: list[Filters] = Field(min_length=1, max_length=8)
     hidden_units: list[Units]
 
 
@@ -44,8 +43,7 @@ class ResnetParams(Regularisation):
 
     name: Literal["resnet"]
     width: int = Field(ge=2, le=1_024)
-    # Each group halves the images, to 14, 7, 3 and 1 pixels; a fifth would leave none.
-    blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=4)
+    blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=8)
 
 
 class TransferParams(Section):
@@ -80,7 +78,7 @@ class AugmentationParams(Section):
     """The section `train.augmentation`: how training images are varied."""
 
     flip: bool
-    shift: int = Field(ge=0, le=14)
+    shift: int = Field(ge=0, le=128)
     erase: float = Field(ge=0, le=1)
 
 
@@ -96,6 +94,7 @@ class TrainParams(Section):
     schedule: Literal["constant", "cosine", "one-cycle"]
     warmup_epochs: int = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=1)
+    class_weight: Literal["balanced"] | None
     augmentation: AugmentationParams
     precision: Literal["float32", "mixed_bfloat16"]
     jit_compile: Literal["auto", True, False]
@@ -136,7 +135,6 @@ class Hyperparameters(Section):
     """What the stage `train` declares."""
 
     seed: int = Field(ge=0, lt=2**32)
-    data: DataSource
     model: Annotated[
         MlpParams | CnnParams | ResnetParams | TransferParams, Field(discriminator="name")
     ]

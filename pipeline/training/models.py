@@ -1,6 +1,7 @@
 """Building a model from its parameters.
 
-Every model maps float32 `[N, 28, 28]` to the probabilities of the classes, float32 `[N, 10]`.
+Every model maps images, float32 `[N, *shape]`, to the probabilities of the classes, float32
+`[N, classes]`.
 """
 
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from pipeline.data.dataset import CLASS_NAMES, IMAGE_SIZE
+from pipeline.core.errors import PipelineError
+from pipeline.data.dataset import Description
 from pipeline.training import transfer
 from pipeline.training.fast_layers import fast, plain
 from pipeline.training.hyperparameters import (
@@ -24,27 +26,29 @@ from pipeline.training.hyperparameters import (
 MOMENTUM = 0.9
 
 
-def build(params: Hyperparameters) -> keras.Model:
+def build(params: Hyperparameters, description: Description) -> keras.Model:
     """Return a model of the family that `model.name` names, its weights drawn by `seed`.
 
     Raises:
-        PipelineError: the weights of a known network are not to be had.
+        PipelineError: the images are too small for it, or the weights of a known network are not
+            to be had.
     """
     keras.utils.set_random_seed(params.seed)
     keras.config.set_dtype_policy(params.train.precision)
-    images = keras.Input((IMAGE_SIZE, IMAGE_SIZE), name="images")
+    images = keras.Input(description.shape, name="images")
     match params.model:
         case MlpParams():
             features = _mlp(images, params.model)
         case CnnParams():
-            features = _cnn(_with_channel(images), params.model)
+            features = _cnn(_with_channels(images, description), params.model)
         case ResnetParams():
-            features = _resnet(_with_channel(images), params.model)
+            features = _resnet(_with_channels(images, description), params.model)
         case TransferParams():
-            features = transfer.features(_with_channel(images), params.model, MOMENTUM)
+            channels = _with_channels(images, description)
+            features = transfer.features(channels, params.model, MOMENTUM)
     # Probabilities in float32 also where the rest computes in bfloat16.
     probabilities = layers.Dense(
-        len(CLASS_NAMES), activation="softmax", dtype="float32", name="probabilities"
+        len(description.classes), activation="softmax", dtype="float32", name="probabilities"
     )(features)
     model = keras.Model(images, probabilities, name=params.model.name)
     return fast(model, jit_compile=params.jit_compile)
@@ -73,7 +77,7 @@ def _cnn(x: Any, params: CnnParams) -> Any:
     for filters in params.filters:
         for _ in range(2):
             x = layers.Activation("relu")(_convolution(x, filters, params))
-        x = layers.MaxPooling2D(2)(x)
+        x = _halved(x, "filters")
         if params.dropout:
             x = layers.Dropout(params.dropout)(x)
     return _dense(layers.Flatten()(x), params.hidden_units, params)
@@ -91,7 +95,7 @@ def _resnet(x: Any, params: ResnetParams) -> Any:
         x = layers.Activation("relu")(_convolution(x, filters, params))
         for _ in range(blocks):
             x = layers.Activation("relu")(layers.Add()([x, _convolution(x, filters, params)]))
-        x = layers.MaxPooling2D(2)(x)
+        x = _halved(x, "blocks")
     x = layers.Flatten()(x)
     return layers.Dropout(params.dropout)(x) if params.dropout else x
 
@@ -121,5 +125,15 @@ def _l2(params: Regularisation) -> keras.Regularizer | None:
     return keras.regularizers.L2(params.l2) if params.l2 else None
 
 
-def _with_channel(images: Any) -> Any:
-    return layers.Reshape((IMAGE_SIZE, IMAGE_SIZE, 1))(images)
+def _with_channels(images: Any, description: Description) -> Any:
+    """Return images `[N, H, W, channels]`."""
+    shape = description.shape
+    return images if len(shape) == 3 else layers.Reshape((*shape, 1))(images)
+
+
+def _halved(x: Any, name: str) -> Any:
+    if min(x.shape[1:3]) < 2:
+        raise PipelineError(
+            f"model.{name} is too long for images of this size: each entry halves them"
+        )
+    return layers.MaxPooling2D(2)(x)

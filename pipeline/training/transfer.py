@@ -26,7 +26,7 @@ PUBLISHED = {
 
 
 def features(images: Any, params: TransferParams, momentum: float) -> Any:
-    """Return what the backbone makes of images `[N, 28, 28, 1]` in 0 to 1, float `[N, features]`.
+    """Return what the backbone makes of images `[N, H, W, channels]`, float `[N, features]`.
 
     The backbone's layers are part of the caller's model. Its own `momentum` of batch normalisation
     is for trainings of weeks: that of new weights is replaced.
@@ -36,7 +36,8 @@ def features(images: Any, params: TransferParams, momentum: float) -> Any:
     """
     size = params.image_size
     x = layers.Resizing(size, size, interpolation="bilinear")(images)
-    x = layers.Concatenate()([x, x, x])
+    if images.shape[-1] == 1:
+        x = layers.Concatenate()([x, x, x])
     x = layers.Rescaling(scale=2.0, offset=-1.0)(x)  # what these backbones are made for: -1 to 1
     backbone = getattr(keras.applications, params.backbone)(
         include_top=False, weights=None, input_tensor=x, pooling="avg"
