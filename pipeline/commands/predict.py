@@ -14,13 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.commands.table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.data import pictures
 from pipeline.data.dataset import CLASS_NAMES, TEST, load
 from pipeline.data.preprocessing import scale
 from pipeline.evaluation.metrics import Probabilities
 from pipeline.evaluation.prediction import load_model, predict
-from pipeline.experiments import revisions
+from pipeline.experiments.runs import Run, find_run
+from pipeline.experiments.workspace import changes
 
 MODEL = Path("models/model.keras")
 # What a damaged archive raises, and what Keras does for classes or settings that it does not know.
@@ -73,7 +75,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(subjects, probabilities)
     elif len(subjects) > 1:
-        _print_table(subjects, probabilities)
+        header = ["image", "predicted", "probability"]
+        print_table(header, _rows(subjects, probabilities), left=2)
     elif subjects:
         _print_likeliest(subjects[0], probabilities[0])
     return 0 if len(subjects) == len(readers) else 1
@@ -104,39 +107,32 @@ def _test_image(row: int) -> Subject:
 
 def _classify(subjects: Sequence[Subject], revision: str | None) -> Probabilities:
     """Return the probabilities of the classes, by the model of `revision`, or the current one."""
-    with _model_file(revision) as path:
+    with _model_file(find_run(revision)) as path:
         try:
             model = load_model(path)
         except LOAD_ERRORS:
             whose = f" of {revision}" if revision else ""
             raise PipelineError(
-                f"{MODEL}{whose} is no model that this version of the project can load"
+                f"{MODEL}{whose} is not a model that this version of the project can load"
             ) from None
     return predict(model, np.stack([subject.pixels for subject in subjects]))
 
 
 @contextmanager
-def _model_file(revision: str | None) -> Iterator[Path]:
+def _model_file(run: Run) -> Iterator[Path]:
     """Give the path of the model, for as long as the block runs; nothing is checked out."""
-    if revision is None:
+    if run.commit is None:
         if not MODEL.is_file():
             raise PipelineError(f"{MODEL} is missing; run `dvc repro`")
+        if stale := changes(str(MODEL)):
+            reason = f"{', '.join(stale)} changed since it was made"
+            print(f"{MODEL} is stale: {reason}; run `dvc repro`", file=sys.stderr)
         yield MODEL
         return
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
         path = Path(folder, MODEL.name)
-        path.write_bytes(_recorded_model(revision))
+        path.write_bytes(run.read(str(MODEL)))
         yield path
-
-
-def _recorded_model(revision: str) -> bytes:
-    try:
-        return revisions.read_bytes(str(MODEL), revisions.resolve(revision))
-    except FileNotFoundError:
-        raise PipelineError(
-            f"{MODEL} of {revision} is neither in DVC's cache nor in its remote; "
-            "try `dvc fetch --all-commits`"
-        ) from None
 
 
 def _print_json(subjects: Sequence[Subject], probabilities: Iterable[Probabilities]) -> None:
@@ -158,13 +154,11 @@ def _print_likeliest(subject: Subject, probabilities: Probabilities) -> None:
         print(f"{probabilities[index]:8.1%}  {CLASS_NAMES[index]}")
 
 
-def _print_table(subjects: Sequence[Subject], probabilities: Probabilities) -> None:
-    labels = ["image", *map(_label, subjects)]
-    predicted = ["predicted", *(CLASS_NAMES[row.argmax()] for row in probabilities)]
-    confidence = ["probability", *(f"{row.max():.1%}" for row in probabilities)]
-    widths = [max(map(len, column)) for column in (labels, predicted, confidence)]
-    for label, kind, share in zip(labels, predicted, confidence, strict=True):
-        print(f"{label:<{widths[0]}}  {kind:<{widths[1]}}  {share:>{widths[2]}}")
+def _rows(subjects: Sequence[Subject], probabilities: Probabilities) -> list[list[str]]:
+    return [
+        [_label(subject), CLASS_NAMES[row.argmax()], f"{row.max():.1%}"]
+        for subject, row in zip(subjects, probabilities, strict=True)
+    ]
 
 
 def _label(subject: Subject) -> str:
