@@ -41,8 +41,10 @@ def execute(arguments: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
         return 0
     if report["stale"]:
-        print(f"The results in the workspace are stale: {', '.join(report['stale'])} changed")
-        print("since they were made; `dvc repro` brings them up to date.\n")
+        changed = ", ".join(report["stale"])
+        print(
+            f"The results in the workspace are stale; run `dvc repro`. Changed since: {changed}\n"
+        )
     (_print_groups if arguments.seeds else _print_runs)(report)
     return 0
 

@@ -125,8 +125,8 @@ def _model_file(run: Run) -> Iterator[Path]:
         if not MODEL.is_file():
             raise PipelineError(f"{MODEL} is missing; run `dvc repro`")
         if stale := changes(str(MODEL)):
-            reason = f"{', '.join(stale)} changed since it was made"
-            print(f"{MODEL} is stale: {reason}; run `dvc repro`", file=sys.stderr)
+            changed = ", ".join(stale)
+            print(f"{MODEL} is stale; run `dvc repro`. Changed since: {changed}", file=sys.stderr)
         yield MODEL
         return
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from pipeline.core.artifacts import write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
@@ -33,14 +34,16 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
         print(f"note: {error}", file=sys.stderr)
     with alone("run") as lock:
         check_not_locked()
-        data = select(load_yaml(PARAMS_FILE), ["data.source", "data.mirrors"])["data"]
+        params = load_yaml(PARAMS_FILE)
+        data = select(params, ["data.source", "data.mirrors"])["data"]
         folder, source = Path(), data.get("source")
         status = _reproduce(folder, lock)
         if status and source == "fashion-mnist" and not _reachable(data.get("mirrors")):
             _announce()
             folder, source = SYNTHETIC, "synthetic"
             copy_sources(folder)
-            _choose_synthetic(folder / PARAMS_FILE)
+            params["data"]["source"] = source
+            write_json(folder / PARAMS_FILE, params)  # JSON is YAML
             status = _reproduce(folder, lock)
         if not status:
             _summarise(folder, source)
@@ -51,13 +54,6 @@ def _reproduce(folder: Path, lock: int) -> int:
     command = [sys.executable, "-m", "dvc", "repro"]
     # If this process is killed, the lock holds until DVC has ended.
     return call(command, folder, child_environment(), keep_open=[lock])
-
-
-def _choose_synthetic(params: Path) -> None:
-    from dvc.utils.serialize import modify_yaml  # slow to import
-
-    with modify_yaml(params) as content:  # which leaves all else as it is, comments included
-        content["data"]["source"] = "synthetic"
 
 
 def _reachable(mirrors: object) -> bool:
@@ -78,7 +74,7 @@ def _announce() -> None:
         "* Fashion-MNIST cannot be fetched (see above).                       *\n"
         "* Running on SYNTHETIC data instead, drawn by this project: nothing  *\n"
         "* below says how good the model is on Fashion-MNIST.                 *\n"
-        "* It runs in a copy of the project, synthetic-run/: your parameters   *\n"
+        "* It runs in a copy of the project, synthetic-run/: your parameters  *\n"
         "* and results stay as they are. Run again once a mirror is in reach. *\n"
         "* To go on working without one, set data.source to synthetic in      *\n"
         "* params.yaml.                                                       *\n"

@@ -59,11 +59,16 @@ def read_bytes(path: str, commit: str | None) -> bytes:
     from dvc.exceptions import DvcException, PathMissingError
 
     try:
-        return bytes(dvc.api.read(path, rev=commit, mode="rb"))
+        return bytes(dvc.api.read(f"{prefix()}{path}", rev=commit, mode="rb"))
     except PathMissingError:
         raise FileNotFoundError(path) from None
     except DvcException as error:
         raise PipelineError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def prefix() -> str:
+    """Return the path of the project in its git repository: empty, or with a slash at the end."""
+    return git("rev-parse", "--show-prefix").rstrip("\n")
 
 
 def check_not_shallow() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
-from pipeline.experiments.revisions import git, read
+from pipeline.experiments.revisions import git, prefix, read
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 GRACE = 5  # seconds that an interrupted process has to end by itself
@@ -85,12 +85,11 @@ def checkout(commit: str) -> Iterator[Path]:
     """
     environment = child_environment()
     repository = git("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
-    prefix = git("rev-parse", "--show-prefix").rstrip("\n")
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
         options = ("--quiet", "--shared", "--no-checkout")
         git("clone", *options, repository, folder, environment=environment)
         git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
-        yield Path(folder, prefix)
+        yield Path(folder, prefix())
 
 
 def copy_sources(target: Path) -> None:
@@ -129,14 +128,15 @@ def changes(output: str) -> list[str]:
 
     try:
         with Repo() as repo:
-            status = repo.status(targets=[output], with_deps=True)
+            (found,) = repo.find_outs_by_path(output)
+            status = repo.status(targets=[found.stage.addressing], with_deps=True)
             made = {str(Path(out.fs_path).relative_to(repo.root_dir)) for out in repo.index.outs}
     except DvcException as error:
         raise PipelineError(f"DVC cannot tell whether {output} is up to date: {error}") from None
     stages = []
-    for stage, found in status.items():
+    for stage, differences in status.items():
         causes = []
-        for change in found:
+        for change in differences:
             if isinstance(change, str):  # such as "changed command"
                 causes.append(change)
                 continue
@@ -147,7 +147,7 @@ def changes(output: str) -> list[str]:
                     causes.append(path)
         if causes:
             stages.append(f"{stage} ({', '.join(causes)})")
-    return stages
+    return sorted(stages)
 
 
 def check_not_locked() -> None:
