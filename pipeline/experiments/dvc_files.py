@@ -1,15 +1,18 @@
 """Reading `dvc.yaml` and `dvc.lock`: what stages declare, and what is recorded of them."""
 
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import parse_yaml
 
 DECLARATIONS = "dvc.yaml"
 LOCK = "dvc.lock"
+
+# A path, alone or with its settings.
+Output = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
 
 
 class _Strict(BaseModel):
@@ -25,9 +28,9 @@ class Stage(_Strict):
     cmd: str
     deps: list[str] = []
     params: list[str] = []
-    outs: list[str | dict[str, Any]] = []
-    metrics: list[str | dict[str, Any]] = []
-    plots: list[str | dict[str, Any]] = []
+    outs: list[Output] = []
+    metrics: list[Output] = []
+    plots: list[Output] = []
 
     def outputs(self) -> list[str]:
         """Return the paths of all that it writes."""
