@@ -66,6 +66,6 @@ def write_history(params: Hyperparameters, parameters: int, history: History) ->
 
 
 if __name__ == "__main__":
-    with stage.active("train", Hyperparameters) as this:
+    with stage.active("train", Hyperparameters, scratch=[checkpoint.PATH]) as this:
         train(this.params, this.inputs)
     checkpoint.discard()  # only now: its results are written, and its inputs were still the same

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipeline.core import process
+
 # What the user may have set for other projects: all of it can change results.
 FOREIGN = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
 
@@ -40,8 +42,7 @@ def start(*, jit_compile: bool) -> None:
     its result, so the number of threads is fixed. What XLA compiles runs on one; the ordinary
     operations use two, and are told to be deterministic, which XLA always is.
     """
-    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-        del os.environ[name]
+    process.forget_settings(FOREIGN)
     os.environ.update(SETTINGS)
     with _without_chatter(), _quickly():
         import keras
