@@ -3,19 +3,9 @@
 import os
 import sys
 
-# What a notebook or a shell may have set for other projects: it can change results or end in an
+# What a notebook or a shell may have set for other projects: it changes results, or ends in an
 # error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
-FOREIGN = (
-    "H5PY_",
-    "HDF5_",
-    "MATPLOTLIBRC",
-    "MPLBACKEND",
-    "NPY_",
-    "NUMPY_",
-    "PROTOCOL_BUFFERS_",
-    "SOURCE_DATE_EPOCH",
-    "TQDM_",
-)
+FOREIGN = ("FREETYPE_", "MATPLOTLIBRC", "MPLBACKEND", "NPY_", "TQDM_")
 
 
 def prepare() -> None:

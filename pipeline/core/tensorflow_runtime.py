@@ -9,8 +9,17 @@ from contextlib import contextmanager
 
 from pipeline.core import process
 
-# What the user may have set for other projects: all of it can change results.
-FOREIGN = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
+# What the user may have set for other projects: it changes results, or ends in an error.
+FOREIGN = (
+    "DNNL_",
+    "HDF5_DRIVER",
+    "KERAS_",
+    "ONEDNN_",
+    "PROTOCOL_BUFFERS_",
+    "TENSORFLOW_",
+    "TF_",
+    "XLA_",
+)
 
 SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "-1",
