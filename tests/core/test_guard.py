@@ -133,4 +133,6 @@ def test_a_missing_dependency_is_named(project: Project) -> None:
     Path(project.path / "data/processed/train.npz").unlink()
     done = project.stage("train")
     assert done.returncode == 1
-    assert done.stderr == "train: data/processed/train.npz is missing; run `dvc repro`\n"
+    assert (
+        done.stderr == "train: data/processed/train.npz is missing or not a file; run `dvc repro`\n"
+    )
