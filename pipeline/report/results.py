@@ -17,7 +17,7 @@ HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class _Scores(Section):

@@ -47,6 +47,10 @@ def with_header(text: str) -> bytes:
     return archive({"images.npy": npy(IMAGES, text.encode()), "labels.npy": npy(LABELS)})
 
 
+def shaped(shape: str, kind: str = "<f4") -> bytes:
+    return with_header(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}")
+
+
 def with_value(value: float) -> bytes:
     images = IMAGES.copy()
     images[1, 2, 3] = value
@@ -90,20 +94,20 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no array": (archive({"images.npy": b"?", "labels.npy": b"?"}), "reading magic string"),
     "objects": (pair(IMAGES.astype(object)), "OBJECT array"),
     "pointers": (
-        with_header("{'descr': '|O', 'fortran_order': False, 'shape': (3, 14, 28), }"),
+        shaped("(3, 14, 28)", "|O"),
         "OBJECT array",
     ),
     "Fortran's order": (pair(np.asfortranarray(IMAGES)), "not stored as it was written"),
     "a negative size": (
-        with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 28, 28), }"),
+        shaped("(-1, 28, 28)"),
         "not stored as it was written",
     ),
     "more than there is": (
-        with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 28, 28), }"),
+        shaped("(4, 28, 28)"),
         "cannot reshape",
     ),
     "less than there is": (
-        with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 28, 28), }"),
+        shaped("(2, 28, 28)"),
         "cannot reshape",
     ),
     "a product that wraps to 0": (
@@ -113,7 +117,7 @@ BAD: dict[str, tuple[bytes, str]] = {
         "cannot reshape",
     ),
     "no elements": (
-        with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 28, 28), }"),
+        shaped("(0, 28, 28)"),
         "cannot reshape",
     ),
     "nothing": (with_header(""), "Cannot parse header"),
