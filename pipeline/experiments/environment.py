@@ -13,11 +13,12 @@ EXTENSIONS = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512", "avx_vnni", "amx
 def describe() -> dict[str, Any]:
     """Return processor, cores, operating system, Python and package versions, for JSON."""
     model, flags = _processor()
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return {
         "processor": model,
         "instruction_sets": [flag for flag in flags if flag.startswith(EXTENSIONS)],
         "cores": os.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0)),
+        "cores_usable": len(affinity(0)) if affinity else os.cpu_count(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
         "packages": dict(sorted((d.name.lower(), d.version) for d in distributions())),
