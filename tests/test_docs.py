@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT
-
+ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 OUTPUTS = (ROOT / "docs/outputs.md").read_text(encoding="utf-8")
 
