@@ -31,7 +31,8 @@ lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt,
 bench: $(VENV)/installed benchmarks/$(VENV)/installed  ## Time the pipeline beside its peers: some twenty minutes on a quiet machine
 	@python -m benchmarks --peers benchmarks/$(VENV)/bin/python
 
-screenshot:  ## Take the picture of the report that the README shows (needs Chromium)
+screenshot:  ## Refresh the pictures that the README shows, from plots/ (needs Chromium)
+	@cp plots/predictions.png plots/history.png plots/calibration.png docs/
 	@chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars \
 		--force-prefers-color-scheme=light --window-size=1280,1700 \
 		--screenshot=docs/report.png 'file://$(CURDIR)/plots/report.html'
