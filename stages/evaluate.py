@@ -1,4 +1,4 @@
-"""Measure the trained model on the training and the test set."""
+"""Measure the trained model on the test, the validation and the training set."""
 
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from pipeline.data.dataset import (
     TEST,
     TEST_PROBABILITIES,
     TRAIN,
+    VALIDATION,
+    Dataset,
     DataSource,
     label,
     load,
 )
 from pipeline.evaluation import metrics
-from pipeline.evaluation.metrics import EvaluateParams
+from pipeline.evaluation.metrics import EvaluateParams, Probabilities
 from pipeline.evaluation.prediction import load_model, predict
 
 
@@ -27,51 +29,59 @@ class Params(Section):
 
 
 def evaluate(params: Params) -> None:
-    """Write `metrics/evaluate.json`, three tables in `plots`, and the test probabilities."""
+    """Write `metrics/evaluate.json`, four tables in `plots`, and the test probabilities."""
     model = load_model(Path("models/model.keras"))
-    train, test = load(TRAIN), load(TEST)
-    probabilities = predict(model, test.images)
-    on_test = metrics.evaluate(probabilities, test.labels, params.evaluate)
-    on_train = metrics.evaluate(predict(model, train.images), train.labels, params.evaluate)
-    gap = on_train.metrics["accuracy"] - on_test.metrics["accuracy"]
-
+    sets = {"test": load(TEST), "validation": load(VALIDATION), "train": load(TRAIN)}
+    sets = {name: dataset for name, dataset in sets.items() if len(dataset.labels)}
+    probabilities = {name: predict(model, dataset.images) for name, dataset in sets.items()}
+    results = {
+        name: metrics.evaluate(probabilities[name], dataset.labels, params.evaluate)
+        for name, dataset in sets.items()
+    }
+    content = {name: rounded(result.metrics) for name, result in results.items()}
+    # Of the training images, which the model has seen, only what shows over-fitting.
+    content["train"] = {name: content["train"][name] for name in ("accuracy", "loss")}
+    gap = results["train"].metrics["accuracy"] - results["test"].metrics["accuracy"]
     write_json(
         Path("metrics/evaluate.json"),
-        {
-            "source": params.data.source,
-            "test": rounded(on_test.metrics),
-            "train": rounded({name: on_train.metrics[name] for name in ("accuracy", "loss")}),
-            **rounded({"generalization_gap": gap}),
-        },
+        {"source": params.data.source, **content, **rounded({"generalization_gap": gap})},
     )
-    write_csv(
-        Path("plots/calibration.csv"),
-        tuple(on_test.calibration),
-        zip(*(column.round(6) for column in on_test.calibration.values()), strict=True),
-    )
-    scores = metrics.per_class(on_test.confusion)
-    write_csv(
-        Path("plots/per_class.csv"),
-        ("class", *scores, "images"),
-        zip(
-            CLASS_NAMES,
-            *(score.round(6) for score in scores.values()),
-            on_test.confusion.sum(axis=1),
-            strict=True,
-        ),
-    )
-    predicted = probabilities.argmax(axis=1)
-    write_csv(
-        Path("plots/predictions.csv"),
-        ("actual", "predicted"),
-        [(CLASS_NAMES[a], CLASS_NAMES[p]) for a, p in zip(test.labels, predicted, strict=True)],
-    )
-    write_npz(TEST_PROBABILITIES, probabilities=probabilities)
-    for name, result in (("test", on_test), ("train", on_train)):
+    write_tables(results["test"])
+    write_predictions("plots/predictions.csv", sets, probabilities, "test")
+    write_predictions("plots/validation.csv", sets, probabilities, "validation")
+    write_npz(TEST_PROBABILITIES, probabilities=probabilities["test"])
+    for name, result in results.items():
         print(
             f"{name}: accuracy {result.metrics['accuracy']:.4f}, "
             f"loss {result.metrics['loss']:.4f}{label(params.data.source)}"
         )
+
+
+def write_predictions(
+    path: str, sets: dict[str, Dataset], probabilities: dict[str, Probabilities], name: str
+) -> None:
+    """Write the actual and the predicted class of each image of a set, in its order."""
+    rows = []
+    if name in sets:  # where there are no validation images, there are no rows
+        pairs = zip(sets[name].labels, probabilities[name].argmax(axis=1), strict=True)
+        rows = [(CLASS_NAMES[actual], CLASS_NAMES[predicted]) for actual, predicted in pairs]
+    write_csv(Path(path), ("actual", "predicted"), rows)
+
+
+def write_tables(result: metrics.Evaluation) -> None:
+    """Write how the test images came out by confidence and by class."""
+    write_csv(
+        Path("plots/calibration.csv"),
+        tuple(result.calibration),
+        zip(*(column.round(6) for column in result.calibration.values()), strict=True),
+    )
+    scores = metrics.per_class(result.confusion)
+    columns = [*(score.round(6) for score in scores.values()), result.confusion.sum(axis=1)]
+    write_csv(
+        Path("plots/per_class.csv"),
+        ("class", *scores, "images"),
+        zip(CLASS_NAMES, *columns, strict=True),
+    )
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Drawing leaves little garbage, and the search for it takes a tenth of the time.
+    # Drawing leaves little garbage; without the search for it, 2.1 s in place of 2.5 s.
     gc.disable()
     with stage.active("plot", Params) as this:
         plot(this.params)

@@ -12,6 +12,7 @@ from pipeline.training import checkpoint
 from pipeline.training.checkpoint import History
 from pipeline.training.hyperparameters import Hyperparameters
 
+Params = Hyperparameters  # what the stage declares
 RESULTS = ("accuracy", "loss", "val_accuracy", "val_loss")
 COLUMNS = (*RESULTS, "learning_rate")
 
@@ -66,6 +67,6 @@ def write_history(params: Hyperparameters, parameters: int, history: History) ->
 
 
 if __name__ == "__main__":
-    with stage.active("train", Hyperparameters) as this:
+    with stage.active("train", Params) as this:
         train(this.params, this.inputs)
     checkpoint.discard()  # only now: its results are written, and its inputs were still the same

@@ -52,6 +52,18 @@ def test_metrics_agree_with_the_predictions(finished: Project) -> None:
     assert metrics["generalization_gap"] == pytest.approx(gap, abs=2e-6)
 
 
+def test_the_validation_set_is_measured_like_the_test_set(finished: Project) -> None:
+    metrics = read_json(finished.path / "metrics/evaluate.json")
+    assert list(metrics["validation"]) == list(metrics["test"])
+    rows = read_csv(finished.path / "plots/validation.csv")
+    with np.load(finished.path / "data/processed/validation.npz", allow_pickle=False) as arrays:
+        assert [row["actual"] for row in rows] == [CLASS_NAMES[label] for label in arrays["labels"]]
+    right = np.mean([row["actual"] == row["predicted"] for row in rows])
+    assert metrics["validation"]["accuracy"] == pytest.approx(right, abs=1e-6)
+    trained = read_json(finished.path / "metrics/train.json")
+    assert metrics["validation"]["accuracy"] == pytest.approx(trained["val_accuracy"], abs=1e-6)
+
+
 def test_training_leaves_a_row_for_each_epoch(finished: Project) -> None:
     rows = read_csv(finished.path / "plots/history.csv")
     names = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"]

@@ -1,51 +1,46 @@
-"""Put the sections of a preset into params.yaml."""
+"""Put a preset into params.yaml, or list the presets."""
 
 import argparse
-import re
 from pathlib import Path
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
-
-PRESETS = Path("presets")
-HEADER = ""
+from pipeline.experiments import presets
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take the name of a preset."""
-    parser.add_argument("name", help=f"a file of {PRESETS}/, without its ending")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"presets:\n{_listed()}"
+    parser.add_argument("name", nargs="?", help="of the preset; without it, they are listed")
+    parser.add_argument(
+        "--force", action="store_true", help="replace values of your own, which no preset has"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Replace each section that the preset holds, and leave the others as they are."""
+    """Set what the preset sets, and leave the rest of the file as it is."""
+    if arguments.name is None:
+        print(_listed())
+        return 0
+    preset = presets.find(arguments.name)
     params = Path(PARAMS_FILE)
-    write_bytes(params, applied(arguments.name, params.read_text(encoding="utf-8")).encode())
-    print(f"{params} now has the sections of {_path(arguments.name)}")
+    text = params.read_text(encoding="utf-8")
+    changed, replaced = presets.applied(preset, text)
+    own = presets.own_values(presets.current(text))
+    if own and not arguments.force:
+        values = ", ".join(f"{name}: {value}" for name, value in own.items())
+        raise PipelineError(
+            f"{params} has values that no preset has ({values}); --force replaces them"
+        )
+    write_bytes(params, changed.encode())
+    for name, (old, new) in replaced.items():
+        print(f"{name}: {old} -> {new}")
+    print(f"{params} now has the preset {preset.name}")
     return 0
 
 
-def applied(name: str, params: str) -> str:
-    """Return the text of `params.yaml` with the sections of preset `name` in the place of its own.
-
-    It is text, not YAML, that is put together, so that the order and the other comments stay.
-
-    Raises:
-        PipelineError: there is no such preset.
-    """
-    if not _path(name).exists():
-        available = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-        raise PipelineError(f"there is no preset {name}; there are {', '.join(available)}")
-    preset = _sections(_path(name).read_text(encoding="utf-8"))
-    preset.pop(HEADER)
-    return "\n\n".join(filter(None, (_sections(params) | preset).values())) + "\n"
-
-
-def _path(name: str) -> Path:
-    return PRESETS / f"{name}.yaml"
-
-
-def _sections(text: str) -> dict[str, str]:
-    """Return each top-level section by its key, comments included, and what precedes them."""
-    header, *sections = re.split(r"^(?=\w)", text, flags=re.MULTILINE)
-    return {HEADER: header.strip()} | {s.partition(":")[0]: s.strip() for s in sections}
+def _listed() -> str:
+    found = [presets.find(name) for name in presets.names()]
+    return "\n".join(f"  {preset.name:<10}{preset.about}" for preset in found)

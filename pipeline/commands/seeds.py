@@ -1,14 +1,21 @@
-"""Queue the current parameters under several seeds, as DVC experiments."""
+"""Queue the current parameters, or presets, under several seeds, as DVC experiments."""
 
 import argparse
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, load_yaml
+from pipeline.experiments import presets
 from pipeline.experiments.revisions import experiments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Take how many seeds, other parameters to set, and a name."""
+    """Take how many seeds, presets, other parameters to set, and a name."""
     parser.add_argument("count", metavar="N", type=int, help="how many: seeds 0 to N-1")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME[,NAME...]",
+        help="use these presets, each under all seeds, not the current parameters",
+    )
     parser.add_argument(
         "-S",
         "--set-param",
@@ -29,22 +36,26 @@ def execute(arguments: argparse.Namespace) -> int:
     # Slow to import, and not every command needs them.
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
-    from dvc.repo.experiments.utils import gen_random_name
     from hydra.errors import HydraException
 
-    name = arguments.name or gen_random_name()
-    names = [f"{name}-{seed}" for seed in range(arguments.count)]
+    chosen = arguments.preset.split(",") if arguments.preset else [None]
+    prefixes = _prefixes(arguments.name, chosen)
+    names = [f"{prefix}-{seed}" for prefix in prefixes for seed in range(arguments.count)]
     try:
         _check_settings(arguments.set_param)
+        for preset in chosen:
+            _check_params(preset, arguments.set_param)
         with Repo() as repo:
             queue = repo.experiments.celery_queue
             waiting = (*queue.iter_queued(), *queue.iter_active())
             _check_free(names, [entry.name for entry in waiting])
-            for seed, experiment in enumerate(names):
-                settings = [*arguments.set_param, f"seed={seed}"]
-                repo.experiments.run(queue=True, name=experiment, params=settings)
+            for preset, prefix in zip(chosen, prefixes, strict=True):
+                base = presets.find(preset).settings() if preset else []
+                for seed in range(arguments.count):
+                    settings = [*base, *arguments.set_param, f"seed={seed}"]
+                    repo.experiments.run(queue=True, name=f"{prefix}-{seed}", params=settings)
     except (DvcException, HydraException) as error:
-        # DVC says that a setting is wrong, its cause why, and after that how to mend it elsewhere.
+        # DVC says that a setting is wrong, its cause why, and after that where else to fix it.
         reason = str(error.__cause__ or error).splitlines()[0]
         raise PipelineError(f"DVC cannot queue this: {reason}") from None
     print(
@@ -54,6 +65,15 @@ def execute(arguments: argparse.Namespace) -> int:
         f"    python -m pipeline compare --seeds main {names[0]}"
     )
     return 0
+
+
+def _prefixes(name: str | None, chosen: list[str | None]) -> list[str]:
+    """Return what the names of the experiments of each preset start with."""
+    from dvc.repo.experiments.utils import gen_random_name
+
+    if chosen == [None] or (name and len(chosen) == 1):
+        return [name or gen_random_name()]
+    return [f"{name}-{preset}" if name else str(preset) for preset in chosen]
 
 
 def _check_settings(settings: list[str]) -> None:
@@ -69,6 +89,15 @@ def _check_settings(settings: list[str]) -> None:
                     f"--set-param {override.input_line} has several values; "
                     "queue the seeds of each by itself"
                 )
+
+
+def _check_params(preset: str | None, settings: list[str]) -> None:
+    """Refuse what the stages would refuse, before it is queued."""
+    params = presets.with_settings(load_yaml(PARAMS_FILE), preset, settings)
+    try:
+        presets.check(params)
+    except PipelineError as error:
+        raise PipelineError(f"preset {preset}: {error}" if preset else str(error)) from None
 
 
 def _check_free(names: list[str], queued: list[str | None]) -> None:

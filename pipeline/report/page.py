@@ -23,7 +23,7 @@ from pipeline.evaluation.metrics import (
 from pipeline.report import cases
 from pipeline.report.figures import PlotParams, percent
 
-DEFAULTS = ("pipeline/defaults.yaml", "presets/mlp.yaml")
+DEFAULTS = ("presets/defaults.yaml", "presets/mlp.yaml")
 LIKELIEST = 3  # how many classes are shown with a case
 WORST = 3  # how many confusions are named at the top
 # What else is known to happen on Fashion-MNIST. People were shown 1,000 images; the best is

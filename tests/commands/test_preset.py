@@ -1,36 +1,116 @@
-"""Presets: complete, applied in one command, and the default among them."""
+"""Presets: complete, listed, and applied without touching anything else in `params.yaml`."""
 
 import pytest
 import yaml
 
-from pipeline.core.params import check_params, select
-from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.experiments import params_text, presets
 from tests.conftest import ROOT, Project
 
-PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
-DECLARED = ["data.source", "model", "seed", "train"]
+NAMES = presets.names()
+PRESET = ("python", "-m", "pipeline", "preset")
+PARAMS = (ROOT / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_sets_its_sections_and_no_others(fresh: Project, name: str) -> None:
-    fresh.set_params({"seed": 7, "train.epochs": 99})
-    before = fresh.params()
-    fresh.ok("python", "-m", "pipeline", "preset", name)
-    after = fresh.params()
-    assert after == before | yaml.safe_load((ROOT / "presets" / f"{name}.yaml").read_text())
-    assert after["seed"] == 7
-    assert after["train"]["epochs"] != 99
-    check_params(Hyperparameters, select(after, DECLARED))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_sets_its_sections_and_no_others(name: str) -> None:
+    preset = presets.find(name)
+    before = yaml.safe_load(PARAMS)
+    text, changes = presets.applied(preset, PARAMS)
+    after = yaml.safe_load(text)
+    assert after == before | {"model": preset.model, "train": preset.train}
+    assert {n for n, (old, new) in changes.items() if old != new} == {
+        n
+        for n in presets.flat(before) | presets.flat(after)
+        if presets.flat(before).get(n) != presets.flat(after).get(n)
+    }
+    presets.check(after)
+    assert presets.applied(presets.find("mlp"), text)[0] == PARAMS
 
 
-def test_mlp_is_the_default_to_the_letter(fresh: Project) -> None:
-    fresh.ok("python", "-m", "pipeline", "preset", "cnn")
-    assert fresh.params()["model"]["name"] == "cnn"
-    fresh.ok("python", "-m", "pipeline", "preset", "mlp")
-    assert fresh.ok("git", "status", "--porcelain") == ""
+def test_the_committed_parameters_are_the_defaults() -> None:
+    """Comments included: a parameter is explained in one place, and copied from there."""
+    defaults = (ROOT / "presets/defaults.yaml").read_text()
+    mlp = presets.find("mlp").text
+    sections = {key: params_text.section(defaults, key) for key in yaml.safe_load(defaults)}
+    sections["model"] = params_text.section(mlp, "model")
+    assert {key: params_text.section(PARAMS, key) for key in yaml.safe_load(PARAMS)} == sections
 
 
-def test_an_unknown_preset_is_one_line(fresh: Project) -> None:
-    done = fresh.run("python", "-m", "pipeline", "preset", "cn")
+def test_presets_list_only_what_differs_from_the_defaults() -> None:
+    defaults = presets.flat(yaml.safe_load((ROOT / "presets/defaults.yaml").read_text())["train"])
+    for name in NAMES:
+        train = presets.flat(yaml.safe_load(presets.find(name).text).get("train", {}))
+        assert not train.items() & {k: v for k, v in defaults.items() if k in train}.items(), name
+
+
+OWN = """\
+# at the top
+seed: 7   # lucky
+"model":
+  # above a value
+  name: mlp  # mine
+  hidden_units:
+  - 128
+  dropout: 0.0
+  l2: 0.0
+
+# about training
+train: {epochs: 5, batch_size: 32, optimizer: adam, learning_rate: 0.001, momentum: null,
+  weight_decay: null, schedule: constant, warmup_epochs: 0, label_smoothing: 0.0,
+  augmentation: {flip: false, shift: 0, erase: 0.0}, precision: float32, jit_compile: auto,
+  target_accuracy: null, early_stopping: null}
+# about plots
+plot:
+  mistakes: 3  # few
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_comments_order_and_other_values_stay(name: str) -> None:
+    preset = presets.find(name)
+    text, _ = presets.applied(preset, OWN)
+    expected = {"model": preset.model, "train": preset.train}
+    assert yaml.safe_load(text) == {"seed": 7, **expected, "plot": {"mistakes": 3}}
+    for line in ("# at the top", "seed: 7   # lucky", "# about training", "# about plots"):
+        assert line in text.splitlines()
+    if name == "mlp":
+        assert "  # above a value\n  name: mlp  # mine\n" in text
+
+
+def test_a_parameter_of_a_newer_version_is_added() -> None:
+    older = PARAMS.replace("  label_smoothing: 0.0\n", "")
+    assert presets.applied(presets.find("mlp"), older)[0] == PARAMS
+    lines = params_text.set_values(PARAMS, {"train.epochs": 9}).splitlines()
+    assert "  epochs: 9" in lines
+
+
+def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: Project) -> None:
+    params = fresh.path / "params.yaml"
+    original = params.read_text()
+    listed = fresh.ok(*PRESET).splitlines()
+    assert [line.split()[0] for line in listed] == NAMES
+    for name in NAMES:
+        assert presets.find(name).about in fresh.ok(*PRESET, "--help")
+
+    printed = fresh.ok(*PRESET, "cnn")
+    assert "train.epochs: 5 -> 10\n" in printed
+    assert printed.endswith("params.yaml now has the preset cnn\n")
+    own = params.read_text().replace("epochs: 10", "epochs: 99")
+    params.write_text(own)
+    done = fresh.run(*PRESET, "mlp")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: params.yaml has values that no preset has (train.epochs: 99); "
+        "--force replaces them\n",
+    )
+    assert params.read_text() == own
+    fresh.ok(*PRESET, "mlp", "--force")
+    assert params.read_text() == original
+
+
+@pytest.mark.parametrize("name", ["cn", "../x", "defaults", ""])
+def test_an_unknown_preset_is_one_line(fresh: Project, name: str) -> None:
+    done = fresh.run(*PRESET, name)
     assert done.returncode == 1
-    assert done.stderr == f"error: there is no preset cn; there are {', '.join(PRESETS)}\n"
+    allowed = ", ".join(NAMES)
+    assert done.stderr == f"error: {name!r} is not a preset; allowed are {allowed}\n"

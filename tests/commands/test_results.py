@@ -12,7 +12,7 @@ from tests.test_readme import WAIT
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
-QUEUE = "python -m pipeline preset mlp && python -m pipeline seeds 2 --name tiny -S train.epochs=1"
+QUEUE = "python -m pipeline seeds 2 --preset mlp --name tiny -S train.epochs=1"
 
 
 def describe(project: Project, rows: list[dict[str, object]]) -> None:
@@ -25,7 +25,7 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     describe(project, ROWS)
     done = project.run(*RESULTS)
     assert done.returncode == 1
-    assert done.stderr == f"error: there is no experiment tiny-0; to queue it: {QUEUE}\n"
+    assert done.stderr == f"error: tiny-0 is not recorded; to queue it: {QUEUE}\n"
 
     project.ok("bash", "-c", QUEUE)
     project.ok("bash", "-c", f"exec >/dev/null 2>&1; dvc queue start; {WAIT}", timeout=600)
@@ -55,7 +55,7 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"set": ["modle.width=64"]}, "results.yaml: modle.width, set by tiny, is unknown"),
+        ({"set": ["modle.width=64"]}, "results.yaml: row tiny: modle.width is not a parameter"),
         ({"set": None}, "results.yaml: sections.0.rows.0.set: input should be a valid list"),
         (
             {"seeds": 0},

@@ -1,8 +1,32 @@
 """`python -m pipeline seeds` where it refuses; tests/test_queue.py has what it queues."""
 
 import pytest
+import yaml
 
+from pipeline.experiments import presets
 from tests.conftest import Project
+
+
+def test_families_in_one_queue(project: Project) -> None:
+    """Another family has other keys, so each comes with all of its own."""
+    project.ok(
+        *("python", "-m", "pipeline", "seeds", "2", "--preset", "mlp,cnn", "--name", "both"),
+        *("-S", "train.learning_rate=0.002"),
+    )
+    queued = project.ok("git", "reflog", "--format=%H", "refs/exps/celery/stash").split()
+    found = {}
+    for commit in queued:
+        params = yaml.safe_load(project.ok("git", "show", f"{commit}:params.yaml"))
+        message = project.ok("git", "log", "-1", "--format=%B", commit)
+        found[message.strip().rpartition(":")[2]] = params
+    assert sorted(found) == ["both-cnn-0", "both-cnn-1", "both-mlp-0", "both-mlp-1"]
+    for name, params in found.items():
+        _, family, seed = name.split("-")
+        preset = presets.find(family)
+        assert params["model"] == preset.model
+        assert params["train"] == preset.train | {"learning_rate": 0.002}
+        assert params["seed"] == int(seed)
+    assert project.ok("git", "status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize(
@@ -11,7 +35,13 @@ from tests.conftest import Project
         (["0"], "N is 0; it has to be 1 or more"),
         (["2", "-S", "seed=1"], "--set-param seed=1: N is what sets the seeds"),
         (["2", "-S", "train.epochs=1,2"], "--set-param train.epochs=1,2 has several values"),
-        (["2", "-S", "trian.epochs=1"], "DVC cannot queue this: Could not override 'trian.epochs'"),
+        (["2", "-S", "trian.epochs=1"], "trian.epochs is not a parameter"),
+        (["2", "-S", "train.epochs=0"], "params.yaml: train.epochs is 0; input should be greater"),
+        (["2", "--preset", "mlp,cn"], "'cn' is not a preset; allowed are cnn, mlp, resnet"),
+        (
+            ["2", "--preset", "mlp,cnn", "-S", "train.epochs=1"],
+            "preset cnn: params.yaml: train.warmup_epochs is 1; it must be below the 1 epochs",
+        ),
         (["2", "-S", "train.epochs"], "DVC cannot queue this: Error parsing override"),
         (["2", "--name", "a/b"], "DVC cannot queue this: Invalid exp name a/b-0"),
     ],

@@ -21,8 +21,7 @@ import yaml
 from pipeline.core import stage
 name = sys.argv[1]
 module = __import__(f"stages.{name}", fromlist=[name])
-schema = getattr(module, "Params", None) or module.Hyperparameters
-with stage.active(name, schema) as this:
+with stage.active(name, module.Params) as this:
     arguments = [this.params] + ([this.inputs] if name == "train" else [])
     getattr(module, name)(*arguments)
     for dep in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][name]["deps"]:

@@ -276,14 +276,6 @@ def test_it_prints(browser: Browser, tmp_path: Path) -> None:
     assert browser.width() == A4
 
 
-def test_the_defaults_are_the_committed_parameters() -> None:
-    """Where this fails: a new value is the default for all once it is in one of these files."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    del params["data"]["mirrors"]  # cannot change a result, and is not shown
-    defaults = [yaml.safe_load((ROOT / path).read_text()) for path in page.DEFAULTS]
-    assert {key: value for part in defaults for key, value in part.items()} == params
-
-
 def rendered(
     test: Dataset,
     probabilities: Any,

@@ -58,6 +58,8 @@ def test_without_validation_the_columns_stay_empty(project: Project) -> None:
     (row,) = read_csv(project.path / "plots/history.csv")
     assert row["val_accuracy"] == row["val_loss"] == ""
     assert "val_loss" not in read_json(project.path / "metrics/train.json")
+    assert "validation" not in read_json(project.path / "metrics/evaluate.json")
+    assert (project.path / "plots/validation.csv").read_text() == "actual,predicted\n"
 
 
 def test_the_learning_rate_is_that_of_an_epochs_last_batch(project: Project) -> None:

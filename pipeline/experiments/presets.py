@@ -1,0 +1,163 @@
+"""Presets: what each sets in `params.yaml`, and what it means for an experiment's parameters."""
+
+import copy
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, check_params, load_yaml, parse_yaml, select
+from pipeline.experiments.params_text import replace_section, set_values
+
+FOLDER = Path("presets")
+DEFAULTS = FOLDER / "defaults.yaml"
+SECTIONS = ("model", "train")  # what a preset sets
+
+Values = dict[str, Any]  # by dotted names
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A kind of network, and how it is trained.
+
+    Attributes:
+        name: of its file in `presets/`, without the ending.
+        about: what it is, in a line.
+        text: of the file.
+        model: the section `model`.
+        train: the section `train`: the defaults, with what the preset sets.
+    """
+
+    name: str
+    about: str
+    text: str
+    model: dict[str, Any]
+    train: dict[str, Any]
+
+    @property
+    def values(self) -> Values:
+        """All that it sets."""
+        return flat({"model": self.model, "train": self.train})
+
+    def settings(self) -> list[str]:
+        """Return what sets it in `dvc exp run --set-param`: another network has other keys."""
+        train = [f"{name}={json.dumps(v)}" for name, v in flat({"train": self.train}).items()]
+        model = ",".join(f"{key}:{json.dumps(value)}" for key, value in self.model.items())
+        return ["~model", f"+model={{{model}}}", *train]
+
+
+def names() -> list[str]:
+    """Return the names of the presets."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if path != DEFAULTS)
+
+
+def find(name: str) -> Preset:
+    """Return a preset.
+
+    Raises:
+        PipelineError: there is none of this name, or its file is not as it should be.
+    """
+    if name not in names():
+        raise PipelineError(f"{name!r} is not a preset; allowed are {', '.join(names())}")
+    path = FOLDER / f"{name}.yaml"
+    text = path.read_text(encoding="utf-8")
+    content = parse_yaml(text, str(path))
+    train: dict[str, Any] = load_yaml(str(DEFAULTS))["train"]
+    model, changes = content.pop("model", None), content.pop("train", {})
+    if content or not isinstance(model, dict) or not isinstance(changes, dict):
+        raise PipelineError(f"{path} has to hold a section model, maybe one train, and no others")
+    for key, value in flat(changes).items():
+        set_value(train, key, value, f"{path}: train.")
+    return Preset(name, text.splitlines()[0].removeprefix("#").strip(), text, model, train)
+
+
+def with_settings(
+    params: dict[str, Any], preset: str | None, settings: list[str]
+) -> dict[str, Any]:
+    """Return the parameters of an experiment: `params`, with a preset and `NAME=VALUE` set."""
+    changed = copy.deepcopy(params)
+    if preset:
+        found = find(preset)
+        changed |= {"model": found.model, "train": found.train}
+    for setting in settings:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise PipelineError(f"{setting!r} is not NAME=VALUE")
+        set_value(changed, name.strip(), parse_yaml(f"value: {value}", setting)["value"])
+    return changed
+
+
+def check(params: dict[str, Any]) -> None:
+    """Check parameters as the stages will.
+
+    Raises:
+        PipelineError: a line for each that is unknown, missing, or of a wrong type or range.
+    """
+    for name, stage in load_yaml("dvc.yaml")["stages"].items():
+        check_params(import_module(f"stages.{name}").Params, select(params, stage["params"]))
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> Values:
+    """Return nested parameters under their dotted names."""
+    values: Values = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        values |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return values
+
+
+def set_value(params: dict[str, Any], name: str, value: Any, where: str = "") -> None:
+    """Set the parameter of a dotted name, which must be there.
+
+    Raises:
+        PipelineError: it is not.
+    """
+    *parents, key = name.split(".")
+    section: Any = params
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or key not in section:
+        raise PipelineError(f"{where}{name} is not a parameter")
+    section[key] = value
+
+
+def applied(preset: Preset, text: str) -> tuple[str, dict[str, tuple[Any, Any]]]:
+    """Return the text of `params.yaml` with a preset, and old and new of each value that changes.
+
+    A section that lacks a parameter, or has one of another network, is replaced as a whole.
+    """
+    before, after = current(text), preset.values
+    for section, source in (("model", preset.text), ("train", DEFAULTS.read_text("utf-8"))):
+        if any(name.startswith(f"{section}.") for name in before.keys() ^ after.keys()):
+            text = replace_section(text, section, source)
+    changes = {
+        name: (before.get(name), after.get(name))
+        for name in before | after
+        if before.get(name) != after.get(name)
+    }
+    return set_values(text, after), changes
+
+
+def own_values(values: Values) -> Values:
+    """Return those of the values that the most similar preset does not have."""
+    presets = (find(name).values for name in names())
+    differing = (
+        {name: value for name, value in values.items() if (name, value) not in preset.items()}
+        for preset in presets
+    )
+    return min(differing, key=len)
+
+
+def current(text: str) -> Values:
+    """Return what the text of `params.yaml` says in the sections that a preset sets.
+
+    Raises:
+        PipelineError: it lacks one of them.
+    """
+    params = parse_yaml(text, PARAMS_FILE)
+    for section in SECTIONS:
+        if not isinstance(params.get(section), dict):
+            raise PipelineError(f"{PARAMS_FILE}: {section} is missing or not a section")
+    return flat({section: params[section] for section in SECTIONS})

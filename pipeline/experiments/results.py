@@ -1,0 +1,253 @@
+"""The published results: what `results.yaml` asks for, and what was recorded of it."""
+
+import csv
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from pipeline.core.artifacts import write_csv
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml
+from pipeline.experiments import environment, presets
+from pipeline.experiments.code_hash import code_hash, short_hash
+from pipeline.experiments.revisions import read
+
+ROWS = "results.yaml"
+TABLE = Path("results.csv")
+# What the stage `train` prints; a clock is never part of what it writes.
+TRAINED = re.compile(r"^trained in ([\d.]+) s, ([\d.]+) s of processor time", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What `results.yaml` says of a row: a preset, what is set beside it, and how many seeds."""
+
+    name: str
+    preset: str
+    set: list[str]
+    seeds: Annotated[int, Field(ge=1)]
+
+    def names(self) -> list[str]:
+        """Return the names of its experiments, seed by seed."""
+        return [f"{self.name}-{seed}" for seed in range(self.seeds)]
+
+    def command(self) -> str:
+        """Return what queues the experiments of the row."""
+        settings = "".join(f" -S {shlex.quote(setting)}" for setting in self.set)
+        return (
+            f"python -m pipeline seeds {self.seeds} --preset {self.preset} "
+            f"--name {self.name}{settings}"
+        )
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters of its experiments, except the seed."""
+        params: dict[str, Any] = load_yaml(PARAMS_FILE)
+        try:
+            return presets.with_settings(params, self.preset, self.set)
+        except PipelineError as error:
+            raise PipelineError(f"{ROWS}: row {self.name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Section:
+    """What `results.yaml` says of a section of the page: rows, and what they are about."""
+
+    title: str
+    about: str
+    rows: Annotated[list[Row], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment gave.
+
+    Attributes:
+        experiment: its name.
+        seed: its seed.
+        params: a hash of what is trained on what, the seed aside.
+        code: a hash of the code that trained it.
+        model: the MD5 of the model, as `dvc.lock` records it; None in rows of before it was kept.
+        machine: what it ran on.
+        validation_accuracy: on the validation images.
+        test_accuracy: on the test images.
+        epochs: how many were trained.
+        best_epoch: the one of the lowest validation loss.
+        parameters: how many weights the model has.
+        seconds: what training took by the clock; None where DVC had the model from before.
+        processor_seconds: the same over all cores.
+    """
+
+    experiment: str
+    seed: int
+    params: str
+    code: str
+    model: str | None
+    machine: str
+    validation_accuracy: float
+    test_accuracy: float
+    epochs: int
+    best_epoch: int
+    parameters: int
+    seconds: float | None
+    processor_seconds: float | None
+
+    @classmethod
+    def of(cls, name: str, commit: str | None, log: str) -> Self:
+        """Return what the experiment at `commit` gave, or the workspace for None.
+
+        Raises:
+            PipelineError: it has no validation images.
+        """
+        params = parse_yaml(read(PARAMS_FILE, commit), PARAMS_FILE)
+        evaluated = json.loads(read("metrics/evaluate.json", commit))
+        trained = json.loads(read("metrics/train.json", commit))
+        history = list(csv.DictReader(read("plots/history.csv", commit).splitlines()))
+        if "validation" not in evaluated:
+            raise PipelineError(f"experiment {name} has no validation images to judge it by")
+        times = TRAINED.search(log)
+        return cls(
+            experiment=name,
+            seed=params["seed"],
+            params=hash_params(params),
+            code=train_code(commit),
+            model=_train_lock(commit)["outs"][0]["md5"],
+            machine=_machine(),
+            validation_accuracy=evaluated["validation"]["accuracy"],
+            test_accuracy=evaluated["test"]["accuracy"],
+            epochs=trained["epochs"],
+            best_epoch=int(min(history, key=lambda row: float(row["val_loss"]))["epoch"]),
+            parameters=trained["parameters"],
+            seconds=float(times[1]) if times else None,
+            processor_seconds=float(times[2]) if times else None,
+        )
+
+    def differences(self, other: Self) -> list[str]:
+        """Name the figures in which another run of the same experiment differs, timings aside."""
+        aside = {"code", "machine", "seconds", "processor_seconds"}
+        aside |= {"model"} if self.model is None else set()
+        mine, others = asdict(self), asdict(other)
+        return [
+            f"{name} {mine[name]}, now {others[name]}"
+            for name in mine
+            if name not in aside and mine[name] != others[name]
+        ]
+
+
+Table = dict[str, Result]  # by experiment
+
+
+def load_sections() -> list[Section]:
+    """Return what the page is to have.
+
+    Raises:
+        PipelineError: `results.yaml` does not say it as it should.
+    """
+    rule: TypeAdapter[Any] = TypeAdapter(Annotated[list[Section], Field(min_length=1)])
+    try:
+        sections: list[Section] = rule.validate_python(load_yaml(ROWS).get("sections"))
+    except ValidationError as error:
+        raise PipelineError(f"{ROWS}: {_first(error, 'sections')}") from None
+    return sections
+
+
+def load_table() -> Table:
+    """Return the recorded results.
+
+    Raises:
+        PipelineError: the table is not one that `save_table` writes.
+    """
+    if not TABLE.exists():
+        return {}
+    try:
+        with TABLE.open(encoding="utf-8", newline="") as file:
+            rows = [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
+        results = TypeAdapter(list[Result]).validate_python(rows)
+    except ValidationError as error:
+        raise PipelineError(f"{TABLE}: {_first(error, 'row')}; `git restore` it") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PipelineError(f"{TABLE} is not a table: {error}; `git restore` it") from None
+    return {result.experiment: result for result in results}
+
+
+def save_table(sections: list[Section], table: Table) -> None:
+    """Write the results of all rows, and of no others."""
+    rows = [result for section in sections for row in section.rows for result in of(row, table)]
+    names = [field.name for field in fields(Result)]
+    write_csv(TABLE, names, [list(asdict(result).values()) for result in rows])
+
+
+def add_finished(sections: list[Section], table: Table) -> None:
+    """Add what DVC's queue has run here to the table."""
+    wanted = {name for section in sections for row in section.rows for name in row.names()}
+    for result in _finished(wanted):
+        known = table.get(result.experiment)
+        if known is None or replace(known, machine=result.machine) != result:  # else the same run
+            table[result.experiment] = result
+
+
+def of(row: Row, table: Table) -> list[Result]:
+    """Return the results of a row, by seed.
+
+    Raises:
+        PipelineError: one is missing, or is of other parameters.
+    """
+    expected = hash_params(row.params())
+    for seed, name in enumerate(row.names()):
+        if name not in table:
+            raise PipelineError(f"{name} is not recorded; to queue it: {row.command()}")
+        if (table[name].params, table[name].seed) != (expected, seed):
+            raise PipelineError(
+                f"experiment {name} was run with other parameters; to queue it again, "
+                f"`dvc exp remove` it first: {row.command()}"
+            )
+    return [table[name] for name in row.names()]
+
+
+def train_code(commit: str | None) -> str:
+    """Return a hash of what trains at `commit`, or in the workspace: code and library versions."""
+    paths = [dep["path"] for dep in _train_lock(commit)["deps"]]
+    return code_hash([path for path in paths if not path.startswith("data/")], commit)
+
+
+def hash_params(params: dict[str, Any]) -> str:
+    """Return a hash of what is trained on what, the seed aside."""
+    source = params["data"]["source"]
+    drawn = params["data"]["synthetic"] if source == "synthetic" else None
+    return short_hash([source, drawn, *(params[name] for name in ("preprocess", "model", "train"))])
+
+
+def _train_lock(commit: str | None) -> dict[str, Any]:
+    recorded: dict[str, Any] = parse_yaml(read("dvc.lock", commit), "dvc.lock")["stages"]["train"]
+    return recorded
+
+
+def _finished(wanted: set[str]) -> Iterator[Result]:
+    """Yield the result of each of the `wanted` experiments that DVC's queue has run here."""
+    from dvc.repo import Repo  # slow to import
+
+    with Repo() as repo:
+        queue = repo.experiments.celery_queue
+        for entry, done in queue.iter_success():
+            if entry.name in wanted and done is not None:
+                log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
+                yield Result.of(entry.name, str(done.ref_info), log)
+
+
+def _machine() -> str:
+    machine = environment.describe()
+    packages = machine["packages"]
+    return (
+        f"{machine['cores']} cores of an {machine['processor']}, Python {machine['python']}, "
+        f"TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
+    )
+
+
+def _first(error: ValidationError, root: str) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, (root, *first['loc'])))}: {first['msg'].lower()}"
