@@ -254,6 +254,20 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def compare(project: Project, *arguments: str) -> tuple[int, str]:
+    """The status of `python -m pipeline compare`, and all that it printed."""
+    done = project.module("pipeline", "compare", *arguments)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def compare_json(project: Project, *arguments: str) -> dict[str, Any]:
+    status, printed = compare(project, "--json", *arguments)
+    assert status == 0, printed
+    report: dict[str, Any] = json.loads(printed)
+    return report
+
+
 def _module(
     folder: Path,
     name: str,

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-x86_64"), reason="needs qemu-x86_64 (qemu-user)"
 )
 
-# Starting TensorFlow takes the emulator half a minute, so that all stages are forked from one start.
+# The emulator takes half a minute to start TensorFlow: all stages are forked from one start.
 RUN_STAGES = """
 import os, runpy, sys
 import keras, tensorflow

@@ -85,10 +85,17 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
         0.3,
     ),
     "transfer, new weights": ({"model": TRANSFER, "train.learning_rate": 0.003}, 0.2),
+    "transfer, in two phases": (
+        {
+            "model": TRANSFER | {"weights": "new", "frozen_epochs": 1, "fine_tuning_rate": 0.001},
+            "train.epochs": 2,
+            "train.batch_size": 128,
+        },
+        0.0,  # on weights that know nothing
+    ),
     "transfer, known weights": (
         {
-            "model": TRANSFER
-            | {"weights": "weights", "frozen_epochs": 2, "fine_tuning_rate": 0.001},
+            "model": TRANSFER | {"weights": "known", "frozen_epochs": 2, "fine_tuning_rate": 0.001},
             "train.epochs": 4,
             "train.early_stopping": 1,
             "train.learning_rate": 0.01,
@@ -98,14 +105,22 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
 }
 
 TRAIN = {"train.epochs": 3, "train.batch_size": 16}
+# Each family, optimizer and schedule is in another case, too.
+EXHAUSTIVE = (
+    "mlp, bfloat16, not compiled",
+    "cnn, adam, compiled, erased",
+    "resnet, adamw, constant, shifted",
+    "transfer, new weights",
+    "transfer, known weights",
+)
 
 
 def prepare(project: Project, changes: dict[str, Any]) -> None:
     project.set_params(TRAIN | changes)
-    if changes.get("model", {}).get("weights") == "weights":
-        weights = project.path / "backbone.weights.h5"
-        project.ok("python", "-c", MAKE_WEIGHTS, str(weights))
-        project.set_params({"model.weights": str(weights)})
+    if (weights := changes.get("model", {}).get("weights")) in ("new", "known"):
+        file = project.path / "backbone.weights.h5"
+        project.ok("python", "-c", MAKE_WEIGHTS, weights, str(file))
+        project.set_params({"model.weights": str(file)})
         done = project.stage("train")
         assert done.returncode == 1
         assert "model.weights_sha256 is empty, but" in done.stderr
@@ -113,7 +128,7 @@ def prepare(project: Project, changes: dict[str, Any]) -> None:
         project.set_params({"model.weights_sha256": sha256})
 
 
-# A known network for the tests: one that has seen the training images for a moment.
+# A network for the tests; a known one has seen the training images for a moment.
 MAKE_WEIGHTS = """
 import sys
 from pathlib import Path
@@ -128,13 +143,14 @@ backbone = keras.applications.MobileNetV2(
 )
 for layer in backbone.layers:
     layer.momentum = 0.9
-images = keras.Input((28, 28))
-x = layers.Resizing(32, 32)(layers.Reshape((28, 28, 1))(images))
-x = backbone(layers.Rescaling(2.0, -1.0)(layers.Concatenate()([x, x, x])))
-model = keras.Model(images, layers.Dense(10, activation="softmax")(x))
-model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
-model.fit(*load(TRAIN), batch_size=16, epochs=2, verbose=0)
-backbone.save_weights(sys.argv[1])
+if sys.argv[1] == "known":
+    images = keras.Input((28, 28))
+    x = layers.Resizing(32, 32)(layers.Reshape((28, 28, 1))(images))
+    x = backbone(layers.Rescaling(2.0, -1.0)(layers.Concatenate()([x, x, x])))
+    model = keras.Model(images, layers.Dense(10, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    model.fit(*load(TRAIN), batch_size=16, epochs=2, verbose=0)
+backbone.save_weights(sys.argv[2])
 """
 
 
@@ -143,7 +159,13 @@ def on_one_core() -> None:
     keep_checkpoints()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.exhaustive] if name in EXHAUSTIVE else [])
+        for name in CASES
+    ],
+)
 def test_it_learns_and_goes_on_after_any_epoch_to_the_same_bytes(
     project: Project, name: str
 ) -> None:

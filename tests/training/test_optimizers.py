@@ -49,7 +49,8 @@ def test_kernels_decay_and_nothing_else(optimizer: str) -> None:
         ]
     )
     momentum = 0.0 if optimizer == "sgd" else None
-    built = optimizers.build(params(optimizer=optimizer, momentum=momentum), lambda: 0.1)
+    chosen = params(optimizer=optimizer, momentum=momentum)
+    built = optimizers.build(chosen, optimizers.schedule(chosen, Phase(0, 5, 0.1), STEPS))
     weights = model.trainable_variables
     for weight in weights:
         weight.assign(keras.ops.ones_like(weight))
