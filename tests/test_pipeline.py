@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,15 @@ def test_training_leaves_a_row_for_each_epoch(finished: Project) -> None:
     summary = read_json(finished.path / "metrics/train.json")
     assert summary["epochs"] == 2
     assert summary["accuracy"] == float(rows[-1]["accuracy"])
+
+
+def test_the_model_says_nothing_of_its_making(finished: Project) -> None:
+    with zipfile.ZipFile(finished.path / "models/model.keras") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        for name in ("config.json", "metadata.json"):
+            content = archive.read(name)
+            assert b"date_saved" not in content
+            assert b"shared_object_id" not in content
 
 
 def test_pictures_are_pictures(finished: Project) -> None:

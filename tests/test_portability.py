@@ -61,12 +61,14 @@ def prepared(project: Project, changes: dict[str, object]) -> Project:
 
 
 def test_a_haswell_trains_the_same_bytes(project: Project) -> None:
-    check_on_a_haswell((prepared(project, WIDE), "train"))
+    """With the largest batches of the promise: smaller products hide oneDNN's own kernel."""
+    check_on_a_haswell((prepared(project, {"train.batch_size": 256}), "train"))
 
 
 @pytest.mark.exhaustive
 def test_a_haswell_gives_the_same_bytes(project: Project, tmp_path: Path) -> None:
+    wide = prepared(project.clone(tmp_path / "wide"), WIDE)
     sgd = prepared(project.clone(tmp_path / "sgd"), SGD)
     prepared(project, {"model.dropout": 0.2})
     stages = ("download", "preprocess", "train", "evaluate", "plot")
-    check_on_a_haswell(*((project, name) for name in stages), (sgd, "train"))
+    check_on_a_haswell(*((project, name) for name in stages), (wide, "train"), (sgd, "train"))
