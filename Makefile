@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock bench screenshot clean
+.PHONY: help run test test-all lint lock bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -8,13 +8,16 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
 
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
 	@pytest --numprocesses auto --dist worksteal
+
+test-all: test  ## Also run the tests that prove in more places what others prove in one
+	@pytest --numprocesses auto --dist worksteal -m exhaustive
 
 lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@ruff check

@@ -18,23 +18,11 @@ from pipeline.experiments.statistics import (
     compare_means,
     compare_paired,
 )
-from tests.conftest import Project
+from tests.project import Project, compare, compare_json
 
 METRICS = "metrics/evaluate.json"
 PREDICTIONS = "plots/predictions.csv"
 BASELINES = (f"00/{'0' * 38}", f"11/{'1' * 38}")
-
-
-def compare(project: Project, *arguments: str) -> tuple[int, str]:
-    done = project.run("python", "-m", "pipeline", "compare", *arguments)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout + done.stderr
-
-
-def compare_json(project: Project, *arguments: str) -> dict[str, Any]:
-    printed = project.ok("python", "-m", "pipeline", "compare", "--json", *arguments)
-    report: dict[str, Any] = json.loads(printed)
-    return report
 
 
 def show(project: Project, commit: str, path: str) -> str:
