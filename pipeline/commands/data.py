@@ -4,8 +4,8 @@ import argparse
 import json
 from typing import Any
 
-from pipeline.data import summary
 from pipeline.commands.table import print_table
+from pipeline.data import summary
 from pipeline.data.dataset import DESCRIPTION, load_description
 
 

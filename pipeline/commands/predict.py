@@ -51,7 +51,11 @@ class Subject(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take pictures, or a row of the test set, and the revision of the model."""
     parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGE", help="a picture, such as a PNG or JPEG file"
+        "images",
+        nargs="*",
+        type=Path,
+        metavar="IMAGE",
+        help="a picture, such as a PNG or JPEG file",
     )
     parser.add_argument(
         "--test-index", type=int, metavar="ROW", help="classify this row of the test set, from 0"
@@ -146,7 +150,9 @@ def _print_json(
     print(json.dumps(content, indent=2))
 
 
-def _print_likeliest(subject: Subject, probabilities: Probabilities, classes: Sequence[str]) -> None:
+def _print_likeliest(
+    subject: Subject, probabilities: Probabilities, classes: Sequence[str]
+) -> None:
     print(_label(subject))
     for index in np.argsort(-probabilities, kind="stable")[:LIKELIEST]:
         print(f"{probabilities[index]:8.1%}  {classes[index]}")

@@ -99,12 +99,17 @@ class Description(Section):
 
     @property
     def suffix(self) -> str:
-        """What to put after a metric or a title, so that nobody takes synthetic for real."""
-        return " (synthetic data)" if self.source == "synthetic" else ""
+        """What to put after a metric or a title."""
+        return label(self.source)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         write_json(path, self.model_dump())
+
+
+def label(source: str | None) -> str:
+    """Return what to put after a metric or a title, so that nobody takes synthetic for real."""
+    return " (synthetic data)" if source == "synthetic" else ""
 
 
 def load_description(path: Path, name: str = "") -> Description:
