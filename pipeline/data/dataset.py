@@ -45,12 +45,14 @@ class Reference(Section):
         accuracy: the share of images that were right.
         images: on how many it was measured, where that is known.
         url: who says so.
+        claimed: whether it is the word of one author, which nobody has reproduced.
     """
 
     name: str
     accuracy: float = Field(gt=0, lt=1)
     images: int | None = Field(ge=1)
     url: str
+    claimed: bool = False
 
 
 class Description(Section):

@@ -87,19 +87,27 @@ DESCRIPTION = Description(
     preparation="garment",
     licence="MIT",
     url="https://github.com/zalandoresearch/fashion-mnist",
-    # People were shown 1,000 images; the best is WRN40-4, as listed by the data set's authors.
+    # Not the 0.967 that the data set's authors list: it is of the data before duplicates went, as
+    # is 0.96 of the paper on random erasing, of which 0.9555 was left (a mean of several runs).
     references=(
         Reference(
-            name="People",
+            name="People without training in fashion",
             accuracy=0.835,
             images=1_000,
             url="https://github.com/zalandoresearch/fashion-mnist#benchmark",
         ),
         Reference(
-            name="Best model listed",
-            accuracy=0.967,
+            name="ResNet-20 with random erasing",
+            accuracy=0.9555,
             images=None,
-            url="https://github.com/zalandoresearch/fashion-mnist#benchmark",
+            url="https://github.com/zhunzhong07/Random-Erasing/issues/10",
+        ),
+        Reference(
+            name="Fine-tuned DARTS",
+            accuracy=0.9691,
+            images=None,
+            url="https://arxiv.org/abs/2006.09042",
+            claimed=True,
         ),
     ),
 )
