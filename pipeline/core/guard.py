@@ -7,6 +7,7 @@ the meantime for what gave the result: https://github.com/treeverse/dvc/issues/1
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,6 +34,7 @@ class Inputs:
     """The inputs of a stage at one moment: its dependencies and its declared parameters."""
 
     stage: str
+    deps: list[str]
     declared: list[str]  # the names of the parameters
     params: dict[str, Any]
     files: dict[str, FileState]
@@ -49,7 +51,8 @@ class Inputs:
         Raises:
             PipelineError: a line for each file or parameter that was changed since.
         """
-        changed = [path for path, state in self.files.items() if not _unchanged(path, state)]
+        paths = dict.fromkeys([*self.files, *_files(self.deps)])
+        changed = [path for path in paths if not _unchanged(path, self.files.get(path))]
         now = read_declared(self.declared)
         changed += [
             f"{PARAMS_FILE}: {name}"
@@ -69,10 +72,10 @@ def observe(stage: str) -> Inputs:
             library is not of the version that `requirements.txt` pins, and so says to DVC.
     """
     declaration = load_yaml("dvc.yaml")["stages"][stage]
-    declared = declaration["params"]
+    deps, declared = declaration["deps"], declaration["params"]
     params = read_declared(declared)
     try:
-        files = {path: _state(path) for path in declaration["deps"]}
+        files = {path: _state(path) for path in _files(deps)}
     except FileNotFoundError as error:
         raise PipelineError(f"{error.filename} is missing; run `dvc repro`") from None
     # Code that is loaded already may be of before the change.
@@ -81,7 +84,16 @@ def observe(stage: str) -> Inputs:
         reason = "changed after the stage was started; run it again"
         raise PipelineError("\n".join(f"{path} {reason}" for path in late))
     _check_versions()
-    return Inputs(stage, declared, params, files)
+    return Inputs(stage, deps, declared, params, files)
+
+
+def _files(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the paths, and in the place of a folder the files below it, in a fixed order."""
+    for path in paths:
+        if Path(path).is_dir():
+            yield from sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+        else:
+            yield path
 
 
 def _state(path: str) -> FileState:
@@ -94,8 +106,10 @@ def _state(path: str) -> FileState:
         )
 
 
-def _unchanged(path: str, before: FileState) -> bool:
+def _unchanged(path: str, before: FileState | None) -> bool:
     """Tell whether a file was left alone; one that was written back as it was does not count."""
+    if before is None:
+        return False
     try:
         status = Path(path).stat()
         if (status.st_size, status.st_mtime_ns, status.st_ino) != before.written:
