@@ -142,7 +142,7 @@ def _print_json(
         {
             "image": subject.name,
             "actual": subject.actual,
-            "predicted": classes[row.argmax()],
+            "predicted": classes[int(row.argmax())],
             "probabilities": dict(zip(classes, row.tolist(), strict=True)),
         }
         for subject, row in zip(subjects, probabilities, strict=True)

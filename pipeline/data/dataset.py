@@ -17,6 +17,9 @@ TRAIN_IMAGES = RAW / "train-images-idx3-ubyte.gz"
 TRAIN_LABELS = RAW / "train-labels-idx1-ubyte.gz"
 TEST_IMAGES = RAW / "t10k-images-idx3-ubyte.gz"
 TEST_LABELS = RAW / "t10k-labels-idx1-ubyte.gz"
+# The pictures that the images were made of, where they were; otherwise no rows.
+RAW_FILES = RAW / "files.csv"
+FILES_HEADER = ("set", "row", "class", "path")
 
 TRAIN = Path("data/processed/train.npz")
 VALIDATION = Path("data/processed/validation.npz")
