@@ -1,11 +1,12 @@
-"""Bring the four raw files to `data/raw`: fetched from a mirror, or drawn."""
+"""Bring the four raw files to `data/raw`: fetched from a mirror, drawn, or from `data/own`."""
 
 from pydantic import Field
 
 from pipeline.core import stage
+from pipeline.core.artifacts import write_csv
 from pipeline.core.params import Section
-from pipeline.data import fashion_mnist, synthetic
-from pipeline.data.dataset import Source
+from pipeline.data import fashion_mnist, folder, own, synthetic
+from pipeline.data.dataset import FILES_HEADER, RAW_FILES, Source
 
 
 class DataParams(Section):
@@ -14,6 +15,7 @@ class DataParams(Section):
     source: Source
     mirrors: list[str] = Field(min_length=1)
     synthetic: synthetic.SyntheticParams
+    folder: own.FolderParams
 
 
 class Params(Section):
@@ -24,10 +26,15 @@ class Params(Section):
 
 def download(params: Params) -> None:
     """Write `data/raw`."""
-    if params.data.source == "synthetic":
-        synthetic.write(params.data.synthetic)
-    else:
-        fashion_mnist.fetch(params.data.mirrors)
+    files: list[tuple[str, int, str, str]] = []
+    match params.data.source:
+        case "folder":
+            files = folder.write(params.data.folder)
+        case "synthetic":
+            synthetic.write(params.data.synthetic)
+        case "fashion-mnist":
+            fashion_mnist.fetch(params.data.mirrors)
+    write_csv(RAW_FILES, FILES_HEADER, files)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pipeline.core import stage
 from pipeline.core.params import Section
 from pipeline.data import dataset, idx
-from pipeline.data.preprocessing import PreprocessParams, split, write_scaled
+from pipeline.data.preprocessing import PreprocessParams, chosen, split, write_scaled
 
 
 class Params(Section):
@@ -15,12 +15,14 @@ class Params(Section):
 def preprocess(params: Params) -> None:
     """Write `data/processed`."""
     description = dataset.load_description(dataset.RAW_DESCRIPTION)
-    images, labels = idx.read_pair(dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS, description)
-    test_images, test_labels = idx.read_pair(dataset.TEST_IMAGES, dataset.TEST_LABELS, description)
-    train, validation = split(labels, len(description.classes), params.preprocess)
-    write_scaled(dataset.TRAIN, images[train], labels[train])
-    write_scaled(dataset.VALIDATION, images[validation], labels[validation])
-    write_scaled(dataset.TEST, test_images, test_labels)
+    shape = description.shape
+    labels = idx.read_labels(dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS, description)
+    test_labels = idx.read_labels(dataset.TEST_IMAGES, dataset.TEST_LABELS, description)
+    parts = split(labels, len(description.classes), params.preprocess)
+    for path, rows in zip((dataset.TRAIN, dataset.VALIDATION), parts, strict=True):
+        images = chosen(idx.read_parts(dataset.TRAIN_IMAGES), rows)
+        write_scaled(path, images, shape, labels[rows])
+    write_scaled(dataset.TEST, idx.read_parts(dataset.TEST_IMAGES), shape, test_labels)
     description.write(dataset.DESCRIPTION)
 
 

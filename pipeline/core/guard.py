@@ -7,12 +7,14 @@ the meantime for what gave the result: https://github.com/treeverse/dvc/issues/1
 import hashlib
 import json
 import os
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline import STARTED
+from pipeline import CODE_AT_START
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, read_declared, select
 
@@ -33,9 +35,11 @@ class Inputs:
     """The inputs of a stage at one moment: its dependencies and its declared parameters."""
 
     stage: str
+    deps: list[str]
     declared: list[str]  # the names of the parameters
+    outputs: list[str]  # what it has to write
     params: dict[str, Any]
-    files: dict[str, FileState]
+    files: dict[str, FileState]  # the dependencies, and what is below those that are folders
 
     def fingerprint(self) -> str:
         """Return a SHA-256 that is the same for the same inputs, wherever they lie."""
@@ -49,7 +53,8 @@ class Inputs:
         Raises:
             PipelineError: a line for each file or parameter that was changed since.
         """
-        changed = [path for path, state in self.files.items() if not _unchanged(path, state)]
+        paths = dict.fromkeys([*self.files, *_files(self.deps)])
+        changed = [path for path in paths if not _unchanged(path, self.files.get(path))]
         now = read_declared(self.declared)
         changed += [
             f"{PARAMS_FILE}: {name}"
@@ -68,20 +73,35 @@ def observe(stage: str) -> Inputs:
         PipelineError: a dependency is missing or was changed after the process started, or a
             library is not of the version that `requirements.txt` pins, and so says to DVC.
     """
-    declaration = load_yaml("dvc.yaml")["stages"][stage]
-    declared = declaration["params"]
-    params = read_declared(declared)
     try:
-        files = {path: _state(path) for path in declaration["deps"]}
-    except FileNotFoundError as error:
-        raise PipelineError(f"{error.filename} is missing; run `dvc repro`") from None
+        declaration = load_yaml("dvc.yaml")["stages"][stage]
+        deps, declared = declaration["deps"], declaration["params"]
+        entries = [e for kind in ("outs", "metrics", "plots") for e in declaration.get(kind, ())]
+    except (AttributeError, KeyError, TypeError):
+        raise PipelineError(f"dvc.yaml does not declare the stage {stage} in full") from None
+    params = read_declared(declared)
+    files = {}
+    for path in _files(deps):
+        if not Path(path).is_file():  # what is no file may block for ever
+            raise PipelineError(f"{path} is missing or not a file; run `dvc repro`")
+        files[path] = _state(path)
     # Code that is loaded already may be of before the change.
-    late = [p for p, state in files.items() if p.endswith(".py") and state.touched > STARTED]
+    late = [p for p, state in files.items() if state.touched != CODE_AT_START.get(p, state.touched)]
     if late:
         reason = "changed after the stage was started; run it again"
         raise PipelineError("\n".join(f"{path} {reason}" for path in late))
     _check_versions()
-    return Inputs(stage, declared, params, files)
+    outputs = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    return Inputs(stage, deps, declared, outputs, params, files)
+
+
+def _files(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the paths, and in the place of a folder the files below it, in a fixed order."""
+    for path in paths:
+        if Path(path).is_dir():
+            yield from sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+        else:
+            yield path
 
 
 def _state(path: str) -> FileState:
@@ -94,8 +114,10 @@ def _state(path: str) -> FileState:
         )
 
 
-def _unchanged(path: str, before: FileState) -> bool:
+def _unchanged(path: str, before: FileState | None) -> bool:
     """Tell whether a file was left alone; one that was written back as it was does not count."""
+    if before is None:
+        return False
     try:
         status = Path(path).stat()
         if (status.st_size, status.st_mtime_ns, status.st_ino) != before.written:
@@ -106,11 +128,8 @@ def _unchanged(path: str, before: FileState) -> bool:
 
 
 def _check_versions() -> None:
-    for line in Path(REQUIREMENTS).read_text(encoding="utf-8").splitlines():
-        name, separator, rest = line.partition("==")
-        if not separator:
-            continue
-        pinned = rest.split()[0]
+    text = Path(REQUIREMENTS).read_text(encoding="utf-8", errors="replace")
+    for name, pinned in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE):
         try:
             installed = version(name)
         except PackageNotFoundError:  # pinned for another platform

@@ -17,6 +17,9 @@ TRAIN_IMAGES = RAW / "train-images-idx3-ubyte.gz"
 TRAIN_LABELS = RAW / "train-labels-idx1-ubyte.gz"
 TEST_IMAGES = RAW / "t10k-images-idx3-ubyte.gz"
 TEST_LABELS = RAW / "t10k-labels-idx1-ubyte.gz"
+# The pictures that the images were made of, where they were; otherwise no rows.
+RAW_FILES = RAW / "files.csv"
+FILES_HEADER = ("set", "row", "class", "path")
 
 TRAIN = Path("data/processed/train.npz")
 VALIDATION = Path("data/processed/validation.npz")
@@ -101,12 +104,17 @@ class Description(Section):
 
     @property
     def suffix(self) -> str:
-        """What to put after a metric or a title, so that nobody takes synthetic for real."""
-        return " (synthetic data)" if self.source == "synthetic" else ""
+        """What to put after a metric or a title."""
+        return label(self.source)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         write_json(path, self.model_dump())
+
+
+def label(source: str | None) -> str:
+    """Return what to put after a metric or a title, so that nobody takes synthetic for real."""
+    return " (synthetic data)" if source == "synthetic" else ""
 
 
 def load_description(path: Path, name: str = "") -> Description:

@@ -1,88 +1,150 @@
-"""The IDX format of the MNIST family, gzipped: https://yann.lecun.com/exdb/mnist/.
+"""The IDX format of the MNIST family: https://yann.lecun.com/exdb/mnist/.
 
-Two zero bytes, a type code (8: unsigned byte), the number of dimensions, each dimension as a
-big-endian 32-bit integer, then the elements, last dimension fastest.
+Two zero bytes, a type code, the number of dimensions, each dimension as a big-endian 32-bit
+integer, then the elements, last dimension fastest. Written gzipped, read gzipped or not, and part
+by part: a set of images need not fit into memory.
 """
 
 import gzip
-import io
 import math
 import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.artifacts import write_bytes
+from pipeline.core.artifacts import replacing
 from pipeline.core.errors import PipelineError
 from pipeline.core.reading import reading
 from pipeline.data.dataset import Description
 
-UNSIGNED_BYTE = 0x08
-MAX_BYTES = 2**32  # of an array: five million images of 28 by 28
+UNSIGNED_BYTE, SHORT = 0x08, 0x0B
+TYPES: dict[int, np.dtype[Any]] = {UNSIGNED_BYTE: np.dtype(np.uint8), SHORT: np.dtype(">i2")}
+MAX_BYTES = 2**36  # of an array, more than that of the largest data set allowed
+PART = 2**23  # bytes of an array in memory at a time
+
+Labels = NDArray[Any]  # [N], uint8 or, of more than 256 classes, uint16
 
 
-def write(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write a uint8 array of any number of dimensions."""
-    header = struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    content = io.BytesIO()
-    # Neither name nor time in the gzip header. `gzip.compress` would do, but for one byte in which
-    # versions of Python differ.
-    with gzip.GzipFile("", "wb", fileobj=content, mtime=0) as file:
-        file.write(header + array.tobytes())
-    write_bytes(path, content.getvalue())
+def write(path: Path, array: Labels) -> None:
+    """Write an array of any number of dimensions, of uint8, or of uint16 below 2 to the 15."""
+    kind = UNSIGNED_BYTE if array.dtype == np.uint8 else SHORT
+    write_parts(path, array.shape, [array.astype(TYPES[kind], copy=False)], kind)
 
 
-def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Return the uint8 array in `path`, which must have that many dimensions.
+def write_parts(
+    path: Path,
+    shape: tuple[int, ...],
+    parts: Iterable[NDArray[Any]],
+    kind: int = UNSIGNED_BYTE,
+) -> None:
+    """Write the array of this shape and type that the parts, one after the other, make up."""
+    # Neither name nor time in the gzip header.
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as content,
+    ):
+        content.write(struct.pack(f">HBB{len(shape)}I", 0, kind, len(shape), *shape))
+        for part in parts:
+            content.write(part.tobytes())
+
+
+def read_header(path: Path, name: str = "") -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return the type and the shape of the array in `path`; errors call it `name`, where given.
+
+    Raises:
+        PipelineError: the file is missing, or does not start as an IDX file does.
+    """
+    with _opened(path, name) as content:
+        return _header(content)
+
+
+def read_parts(path: Path, name: str = "") -> Iterator[NDArray[Any]]:
+    """Yield the array in `path`, uint8 or int16, in parts along its first dimension.
+
+    Raises:
+        PipelineError: the file is missing or is not exactly one array.
+    """
+    with _opened(path, name) as content:
+        dtype, shape = _header(content)
+        size, row = (math.prod(dims) * dtype.itemsize for dims in (shape, shape[1:]))
+        step = max(1, PART // max(1, row))
+        for first in range(0, shape[0], step):
+            elements = content.read(row * min(step, shape[0] - first))
+            if len(elements) < row * min(step, shape[0] - first):
+                raise ValueError(f"its dimensions {shape} take {size} bytes, but it has fewer")
+            yield np.frombuffer(elements, dtype).reshape(-1, *shape[1:])
+        if content.read(1):
+            raise ValueError(f"its dimensions {shape} take {size} bytes, but it has more")
+
+
+def read(path: Path, dimensions: int, name: str = "") -> NDArray[Any]:
+    """Return the whole array in `path`, uint8 or int16, which must have that many dimensions.
 
     Raises:
         PipelineError: the file is missing or is not exactly such an array.
     """
-    with reading(path) as file, gzip.GzipFile(fileobj=file) as content:
-        header_size = 4 + 4 * dimensions
-        header = content.read(header_size)
-        if len(header) < header_size:
-            raise ValueError(f"it ends in its header, after {len(header)} bytes")
-        zero, kind, found = struct.unpack_from(">HBB", header)
-        if zero != 0:
-            raise ValueError(f"it starts with {header[:2].hex()}, not with 0000 as IDX files do")
-        if kind != UNSIGNED_BYTE:
-            raise ValueError(f"its elements are of type 0x{kind:02x}, not 0x08 (unsigned byte)")
-        if found != dimensions:
-            raise ValueError(f"it has {found} dimensions, not {dimensions}")
-        shape = struct.unpack_from(f">{dimensions}I", header, 4)
-        if (size := math.prod(shape)) > MAX_BYTES:
-            raise ValueError(f"its dimensions {shape} take {size:,} bytes of {MAX_BYTES:,} allowed")
-        elements = content.read(size + 1)  # no more, whatever the file unpacks to
-        if len(elements) != size:
-            few = "fewer" if len(elements) < size else "more"
-            raise ValueError(f"its dimensions {shape} take {size} bytes, but it has {few}")
-    return np.frombuffer(elements, np.uint8).reshape(shape)
+    dtype, shape = read_header(path, name)
+    if len(shape) != dimensions:
+        raise PipelineError(f"{path} has {len(shape)} dimensions, not {dimensions}")
+    return np.concatenate([np.empty((0, *shape[1:]), dtype), *read_parts(path, name)])
 
 
-def read_pair(
-    images_path: Path, labels_path: Path, description: Description
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images uint8 `[N, *shape]` and labels uint8 `[N]` that belong together.
+def read_labels(images_path: Path, labels_path: Path, description: Description) -> Labels:
+    """Return the labels, `[N]` of the description's type, of N images of the description's shape.
 
     Raises:
         PipelineError: a file is not as it should be, or the two do not fit each other.
     """
-    shape, classes = description.shape, len(description.classes)
-    images = read(images_path, dimensions=1 + len(shape))
+    dtype, (count, *shape) = read_header(images_path)
     labels = read(labels_path, dimensions=1)
-    if images.shape[1:] != shape:
-        found, allowed = (" by ".join(map(str, size)) for size in (images.shape[1:], shape))
-        raise PipelineError(f"{images_path} has images of {found} pixels, not {allowed}")
-    if len(images) != len(labels):
+    if dtype != np.uint8 or tuple(shape) != description.shape:
+        found, allowed = [count, *shape], [count, *description.shape]
+        raise PipelineError(f"{images_path} holds {dtype.name} {found}, not uint8 {allowed}")
+    if count != len(labels):
         raise PipelineError(
-            f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels"
+            f"{images_path} has {count} images, but {labels_path} has {len(labels)} labels"
         )
     if len(labels) == 0:
         raise PipelineError(f"{labels_path} is empty")
-    if labels.max() >= classes:
-        raise PipelineError(
-            f"{labels_path} has a label {labels.max()}; allowed are 0 to {classes - 1}"
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label < (classes := len(description.classes)):
+            raise PipelineError(
+                f"{labels_path} has a label {label}; allowed are 0 to {classes - 1}"
+            )
+    return labels.astype(description.label_type)
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
+    """Give the content of a file, unpacked where it is gzipped."""
+    with reading(path, name) as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        yield gzip.GzipFile(fileobj=file) if gzipped else file  # type: ignore[misc]
+
+
+def _header(content: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    start = content.read(4)
+    dimensions = start[3] if len(start) == 4 else 1
+    start += content.read(4 * dimensions)
+    if len(start) < 4 + 4 * dimensions:
+        raise ValueError(f"it ends in its header, after {len(start)} bytes")
+    zero, kind, _, *shape = struct.unpack(f">HBB{dimensions}I", start)
+    if zero != 0:
+        raise ValueError(f"it starts with {start[:2].hex()}, not with 0000 as IDX files do")
+    if kind not in TYPES:
+        raise ValueError(
+            f"its elements are of type 0x{kind:02x}, not 0x08 (unsigned byte) or 0x0b (short)"
         )
-    return images, labels
+    if not shape:
+        raise ValueError("it has no dimensions")
+    if (size := math.prod(shape)) > MAX_BYTES:
+        raise ValueError(
+            f"its dimensions {tuple(shape)} take {size:,} bytes of {MAX_BYTES:,} allowed"
+        )
+    return TYPES[kind], tuple(shape)

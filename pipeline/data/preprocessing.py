@@ -1,6 +1,7 @@
 """Scaling pixels and splitting off the validation set."""
 
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +11,7 @@ from pydantic import Field
 
 from pipeline.core.artifacts import replacing
 from pipeline.core.params import Section
-
-Labels = NDArray[np.uint8] | NDArray[np.uint16]  # [N]
-
-PART = 1_000  # images that are in memory as float32 at a time
+from pipeline.data.idx import Labels
 
 
 class PreprocessParams(Section):
@@ -35,17 +33,34 @@ def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 
-def write_scaled(path: Path, images: NDArray[np.uint8], labels: Labels) -> None:
+def chosen(
+    parts: Iterable[NDArray[np.uint8]], rows: NDArray[np.intp]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield, in parts again, these rows of an array in parts; they are in ascending order."""
+    first = 0
+    for part in parts:
+        start, end = np.searchsorted(rows, (first, first + len(part)))
+        yield part[rows[start:end] - first]
+        first += len(part)
+
+
+def write_scaled(
+    path: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[int, ...], labels: Labels
+) -> None:
     """Write the bytes of `np.savez(path, images=scale(images), labels=labels)`, part by part.
 
-    All images in memory as float32 would cost more time than scaling them.
+    Args:
+        path: where to.
+        images: all of them, in parts `[N, *shape]`.
+        shape: of an image.
+        labels: `[N]`, of all.
     """
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open("images.npy", "w", force_zip64=True) as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": images.shape}
+            header = {"descr": "<f4", "fortran_order": False, "shape": (len(labels), *shape)}
             np.lib.format.write_array_header_1_0(file, header)
-            for first in range(0, len(images), PART):
-                file.write(scale(images[first : first + PART]).data)
+            for part in images:
+                file.write(scale(part).data)
         with archive.open("labels.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array(file, labels)
 

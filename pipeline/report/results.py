@@ -17,8 +17,8 @@ HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
 FILES = RAW / "files.csv"
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Loss = Annotated[float, Field(ge=0, le=1e30)]  # a number that can be drawn
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class _Scores(Section):

@@ -1,0 +1,72 @@
+"""From `data/own` to the four raw files and what describes them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import PipelineError
+from pipeline.data import idx, own_idx, own_pictures
+from pipeline.data.dataset import (
+    RAW_DESCRIPTION,
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+)
+from pipeline.data.own import OWN, FolderParams, Own, refuse
+
+# A pixel is a byte in `data/raw` and four in `data/processed`; DVC keeps a copy of both.
+BYTES_PER_VALUE = 2 * (1 + 4)
+TARGETS = ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS))
+
+
+def write(params: FolderParams) -> list[tuple[str, int, str, str]]:
+    """Write the raw files and the description, and return the rows of `files.csv`.
+
+    Raises:
+        PipelineError: nothing, or something that is not fit for training and testing.
+    """
+    own = _find(params)
+    _check(own)
+    for labels, images, (images_path, labels_path) in zip(
+        own.labels, own.images, TARGETS, strict=True
+    ):
+        idx.write_parts(images_path, (len(labels), *own.description.shape), images)
+        idx.write(labels_path, labels)
+    own.description.write(RAW_DESCRIPTION)
+    return own.files
+
+
+def _find(params: FolderParams) -> Own:
+    forms = {own_pictures.PICTURES: own_pictures.find, own_idx.IDX: own_idx.find}
+    present = [path for path in forms if path.exists()]
+    if len(present) == 1:
+        return forms[present[0]](params)
+    if present:
+        raise PipelineError(f"there are both {' and '.join(map(str, present))}; keep one")
+    for path in forms:
+        if Path(f"{path}.dvc").exists():
+            raise PipelineError(f"{path} is missing; run `dvc checkout {path}.dvc`, or `dvc pull`")
+    raise PipelineError(
+        f"{OWN} has no data: put pictures into {own_pictures.PICTURES}/<class>, "
+        f"or four IDX files into {own_idx.IDX}, as {OWN}/README.md says"
+    )
+
+
+def _check(own: Own) -> None:
+    """Check that each set has images of each class, and that the disk has room for all."""
+    description, faults = own.description, []
+    for name, labels in zip(("training", "test"), own.labels, strict=True):
+        counts = np.bincount(labels, minlength=len(description.classes))
+        faults += [
+            f"{OWN}: the {name} set has no image of class {description.classes[label]}"
+            for label in np.flatnonzero(counts == 0)
+        ]
+    refuse(faults)
+    needed = sum(map(len, own.labels)) * int(np.prod(description.shape)) * BYTES_PER_VALUE
+    if needed > (free := shutil.disk_usage(".").free):
+        raise PipelineError(
+            f"{OWN} takes about {needed / 1e9:,.1f} GB of disk when prepared, "
+            f"but {free / 1e9:,.1f} GB are free"
+        )

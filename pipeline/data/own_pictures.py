@@ -1,0 +1,203 @@
+"""Pictures of the user's own: `data/own/pictures/<class>`, or the same below `train` and `test`."""
+
+import hashlib
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.core.errors import PipelineError
+from pipeline.data import pictures
+from pipeline.data.dataset import Description
+from pipeline.data.idx import Labels
+from pipeline.data.own import (
+    OWN,
+    FolderParams,
+    Own,
+    described,
+    distinct,
+    listed,
+    normal,
+    refuse,
+    tell,
+)
+
+PICTURES = OWN / "pictures"
+SETS = ("train", "test")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+Folders = dict[Path, list[Path]]  # the pictures of each class's folder
+
+
+class Picture(NamedTuple):
+    """A picture; in their order they are shuffled, whatever their names are."""
+
+    digest: bytes  # of the seed and of what is in the file
+    path: str
+    label: int
+
+
+def find(params: FolderParams) -> Own:
+    """List the pictures, and split them where they are not split already.
+
+    Which are for the test, and the order of all, depend on the seed and on what is in the files.
+
+    Raises:
+        PipelineError: they are not what can be trained and tested on.
+    """
+    given = _is_split()
+    parts = [_classes(PICTURES / name) for name in SETS] if given else [_classes(PICTURES)]
+    distinct(chain(*parts))
+    classes = sorted({normal(folder.name) for folder in chain(*parts)})
+    _check_classes(classes, parts)
+    count = sum(len(files) for part in parts for files in part.values())
+    edge = params.image_size
+    description = described(params, classes, count, edge, edge, params.channels)
+    hashed = [sorted(_hashed(part, classes, params.seed)) for part in parts]
+    _check_copies(hashed)
+    train, test = hashed if given else _split(hashed[0], params.test_fraction)
+    return Own(
+        description,
+        (_labels(train, description), _labels(test, description)),
+        (_prepared(train, description), _prepared(test, description)),
+        [
+            (name, row, classes[picture.label], picture.path)
+            for name, members in zip(SETS, (train, test), strict=True)
+            for row, picture in enumerate(members)
+        ],
+    )
+
+
+def _is_split() -> bool:
+    """Tell whether the user has split the pictures; classes may have the names of sets, too."""
+    names = {path.name for path in listed(PICTURES) if _is_folder(path)}
+    inner = [path for name in names & {*SETS} for path in listed(PICTURES / name)]
+    if not names <= {*SETS} or not any(map(_is_folder, inner)):
+        return False
+    for name in SETS:
+        if name not in names:
+            raise PipelineError(f"{PICTURES} has no folder {name}, but one for the other set")
+    return True
+
+
+def _classes(folder: Path) -> Folders:
+    strays: list[Path] = []
+    classes: Folders = {}
+    for path in listed(folder):
+        if _is_folder(path):
+            classes[path] = list(_pictures(path, strays))
+        else:
+            strays.append(path)
+    tell("files are ignored, since they are not pictures of a class", strays)
+    return classes
+
+
+def _pictures(folder: Path, strays: list[Path]) -> Iterator[Path]:
+    """Yield the pictures of a class, and put what else lies there with the strays."""
+    for path in listed(folder):
+        if _is_folder(path):
+            raise PipelineError(
+                f"{path} is a folder in that of a class; allowed are {PICTURES}/<class>/<picture>, "
+                f"or {PICTURES}/train/<class>/<picture> and {PICTURES}/test/<class>/<picture>"
+            )
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if not path.is_file():  # opening a pipe would wait for its writer
+                raise PipelineError(f"{path} is not a regular file")
+            yield path
+        else:
+            strays.append(path)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _check_classes(classes: Sequence[str], parts: Sequence[Folders]) -> None:
+    """Check that there are classes to tell apart, each with pictures in both sets."""
+    if not any(chain(*(part.values() for part in parts))):
+        raise PipelineError(
+            f"{PICTURES} has no pictures; put those of each class into {PICTURES}/<class>"
+        )
+    if len(classes) < 2:
+        raise PipelineError(f"{PICTURES} has one class alone, {classes[0]}; two are the least")
+    least, of = (1, "picture") if len(parts) == 2 else (2, "pictures: one for each set")
+    refuse(
+        [
+            f"{folder} has {len(files)} of at least {least} {of}"
+            for part in parts
+            for folder, files in part.items()
+            if len(files) < least
+        ]
+    )
+
+
+def _hashed(part: Folders, classes: Sequence[str], seed: int) -> Iterator[Picture]:
+    for folder, files in part.items():
+        label = classes.index(normal(folder.name))
+        for path in files:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.sha256(f"{seed}\n".encode()))
+            yield Picture(digest.digest(), str(path), label)
+
+
+def _check_copies(sets: Sequence[Sequence[Picture]]) -> None:
+    """Check that no picture is of two classes, and none in both sets that the user has made."""
+    seen: dict[bytes, tuple[Picture, str]] = {}
+    faults = []
+    for name, members in zip(SETS, sets, strict=False):
+        for picture in members:
+            other, its_set = seen.setdefault(picture.digest, (picture, name))
+            if other.label != picture.label:
+                faults.append(f"{other.path} and {picture.path} are the same, but of two classes")
+            elif its_set != name:
+                faults.append(f"{other.path} and {picture.path} are the same, but of both sets")
+    refuse(faults)
+
+
+def _split(members: Sequence[Picture], fraction: float) -> tuple[list[Picture], list[Picture]]:
+    """Choose the `fraction` of each class, rounded, for the test; copies count as one picture."""
+    by_class: dict[int, dict[bytes, Path]] = defaultdict(dict)
+    for picture in members:
+        by_class[picture.label][picture.digest] = Path(picture.path).parent
+    in_test: set[bytes] = set()
+    for contents in by_class.values():
+        if len(contents) < 2:
+            raise PipelineError(
+                f"{next(iter(contents.values()))} has copies of one picture alone; "
+                "at least two that differ are needed, one for each set"
+            )
+        count = min(max(1, round(fraction * len(contents))), len(contents) - 1)
+        in_test.update(list(contents)[:count])
+    return (
+        [picture for picture in members if picture.digest not in in_test],
+        [picture for picture in members if picture.digest in in_test],
+    )
+
+
+def _labels(members: Sequence[Picture], description: Description) -> Labels:
+    return np.array([picture.label for picture in members], description.label_type)
+
+
+def _prepared(members: Sequence[Picture], description: Description) -> Iterator[NDArray[np.uint8]]:
+    """Yield each picture as an image, and say at the end which could not be read.
+
+    Raises:
+        PipelineError: a line for each that could not.
+    """
+    faults, several = [], []
+    for picture in tqdm(members, desc="pictures", disable=not sys.stderr.isatty()):
+        path = Path(picture.path)
+        try:
+            yield pictures.read(path, description)
+            if pictures.frames(path) > 1:
+                several.append(path)
+        except PipelineError as error:
+            faults.append(str(error))
+    refuse(faults)
+    tell("files hold several pictures, of which the first is taken", several)
