@@ -10,11 +10,10 @@ from pydantic import Field
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
 from pipeline.core.reading import reading
-from pipeline.data.dataset import RAW, Source
+from pipeline.data.dataset import FILES_HEADER, RAW_FILES, Source
 
 METRICS, TRAINING = Path("metrics/evaluate.json"), Path("metrics/train.json")
 HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
-FILES = RAW / "files.csv"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0, le=1e30)]  # a number that can be drawn
@@ -98,9 +97,11 @@ def read(images: int) -> dict[str, Any]:
 
 
 def _test_files() -> dict[int, str]:
-    with reading(FILES) as file:
-        lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
-        return {int(line["row"]): line["path"] for line in lines if line["set"] == "test"}
+    with reading(RAW_FILES) as file:
+        header, *lines = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
+        if tuple(header) != FILES_HEADER:
+            raise ValueError(f"its columns are not {', '.join(FILES_HEADER)}")
+        return {int(row): path for name, row, _, path in lines if name == "test"}
 
 
 def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:
