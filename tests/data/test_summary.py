@@ -23,8 +23,8 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images[76] = (images[12].astype(int) + noise).clip(0, 255).astype(np.uint8)
     images[77] = images[13][:, ::-1]  # a mirror image is another
     for path, rows in ((dataset.TRAIN, slice(60)), (dataset.TEST, slice(60, 90))):
-        write_scaled(path, [images[rows]], images[rows].shape, labels[rows])
-    write_scaled(dataset.VALIDATION, [images[:0]], images[:0].shape, labels[:0])
+        write_scaled(path, [images[rows]], images.shape[1:], labels[rows])
+    write_scaled(dataset.VALIDATION, [], images.shape[1:], labels[:0])
 
 
 @pytest.mark.usefixtures("known")
