@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.dataset import CLASS_NAMES
+from pipeline.data.fashion_mnist import DESCRIPTION
 from tests.project import Project
 from tests.project import read_csv as read_csv
 from tests.project import read_json as read_json
@@ -39,11 +39,13 @@ def test_metrics_agree_with_the_predictions(finished: Project) -> None:
     metrics = read_json(finished.path / "metrics/evaluate.json")
     rows = read_csv(finished.path / "plots/predictions.csv")
     with np.load(finished.path / "data/processed/test.npz", allow_pickle=False) as arrays:
-        assert [row["actual"] for row in rows] == [CLASS_NAMES[label] for label in arrays["labels"]]
+        assert [row["actual"] for row in rows] == [
+            DESCRIPTION.classes[label] for label in arrays["labels"]
+        ]
     with np.load(finished.path / "data/predictions/test.npz", allow_pickle=False) as arrays:
         chosen = arrays["probabilities"].argmax(axis=1)
         np.testing.assert_allclose(arrays["probabilities"].sum(axis=1), 1, rtol=1e-5)
-    assert [row["predicted"] for row in rows] == [CLASS_NAMES[index] for index in chosen]
+    assert [row["predicted"] for row in rows] == [DESCRIPTION.classes[index] for index in chosen]
     right = np.mean([row["actual"] == row["predicted"] for row in rows])
     test = metrics["test"]
     assert test["accuracy"] == pytest.approx(right, abs=1e-6)
@@ -58,7 +60,9 @@ def test_the_validation_set_is_measured_like_the_test_set(finished: Project) -> 
     assert list(metrics["validation"]) == list(metrics["test"])
     rows = read_csv(finished.path / "plots/validation.csv")
     with np.load(finished.path / "data/processed/validation.npz", allow_pickle=False) as arrays:
-        assert [row["actual"] for row in rows] == [CLASS_NAMES[label] for label in arrays["labels"]]
+        assert [row["actual"] for row in rows] == [
+            DESCRIPTION.classes[label] for label in arrays["labels"]
+        ]
     right = np.mean([row["actual"] == row["predicted"] for row in rows])
     assert metrics["validation"]["accuracy"] == pytest.approx(right, abs=1e-6)
     trained = read_json(finished.path / "metrics/train.json")

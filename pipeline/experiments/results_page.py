@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.experiments.results import TABLE, Result, Section, Table, of, train_code
+from pipeline.experiments.revisions import read
 
 PAGE = Path("RESULTS.md")
 COLUMNS = (
@@ -20,6 +22,7 @@ COLUMNS = (
     "seconds",
     "CPU seconds",
 )
+BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
 FRONTIER = """## Accuracy against time
 
 The experiments above that no other beats in validation accuracy with less processor time.
@@ -70,15 +73,18 @@ def write(sections: list[Section], table: Table) -> None:
         found = [Group(row.name, of(row, table)) for row in section.rows]
         groups += found
         commands = "\n".join(row.command() for row in section.rows)
-        parts.append(f"## {section.title}\n\n{section.about}\n\n{_table(found)}\n")
+        parts.append(
+            f"## {section.title}\n\n{section.about}\n\n{_table(found)}\n{_timing_note(found)}"
+        )
         parts.append(f"```console\n{commands}\n```\n")
-    parts.append(f"{FRONTIER}\n{_table(_frontier(groups))}\n")
+    frontier = _frontier(groups)
+    parts.append(f"{FRONTIER}\n{_table(frontier)}\n{_timing_note(frontier)}")
     write_bytes(PAGE, "\n".join([_introduction(groups), *parts]).encode())
 
 
 def _introduction(groups: list[Group]) -> str:
     machines = {result.machine for group in groups for result in group.members}
-    code = train_code(None)
+    code = train_code(partial(read, commit=None))
     older = [group.name for group in groups if {m.code for m in group.members} != {code}]
     note = (
         f"\nRecorded with earlier code of the stage `train`: {', '.join(older)}.\n" if older else ""
@@ -97,6 +103,22 @@ with other work going on beside it, and of processor time, over all cores. Machi
 The commands under a table queue its experiments; `dvc queue start` runs them. Once they have run,
 `python -m pipeline compare --seeds neurons-128-0 neurons-512-0` tells two rows apart.
 """
+
+
+def _timing_note(groups: list[Group]) -> str:
+    """Say which rows of a table were timed where seconds cannot be compared."""
+    timed = [m for group in groups for m in group.members if m.seconds is not None]
+    machines = [member.machine for member in timed]
+    usual = max(machines, key=machines.count, default="")
+    others = {m.experiment: m.machine for m in timed if m.machine != usual}
+    busy = {m.experiment: f"load {m.load}" for m in timed if (m.load or 0) > BUSY}
+    notes = [
+        f"\nNot comparable in seconds, since {reason}: "
+        f"{', '.join(f'{name} ({where})' for name, where in found.items())}.\n"
+        for reason, found in (("timed on another machine", others), ("the machine was busy", busy))
+        if found
+    ]
+    return "".join(notes)
 
 
 def _frontier(groups: list[Group]) -> list[Group]:

@@ -1,7 +1,7 @@
 """Running a revision from scratch, and comparing all that it gives with its `dvc.lock`."""
 
 import hashlib
-import os
+import json
 import stat
 import time
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from typing import Any
 from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, parse_yaml
-from pipeline.data import fashion_mnist
 from pipeline.experiments.dvc_files import (
     DECLARATIONS,
     LOCK,
@@ -23,7 +22,7 @@ from pipeline.experiments.dvc_files import (
     parse_lock,
     parse_stages,
 )
-from pipeline.experiments.workspace import call, checkout, child_environment
+from pipeline.experiments.workspace import call, checkout, child_environment, data_in_reach
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> Non
 
 def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Iterator[Comparison]:
     """Run the stages in `folder`, comparing as they end, up to the first that fails."""
-    environment = child_environment() | _data_in_reach()
+    environment = child_environment() | data_in_reach()
     records = {name: lock.get(name, Record(cmd="")) for name in stages}
     for name, stage in stages.items():
         committed = _describe(folder, stage.outputs())
@@ -112,14 +111,6 @@ def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Ite
         yield from _compare_files(name, "output", record.outs, _describe(folder, stage.outputs()))
         if status:
             return
-
-
-def _data_in_reach() -> dict[str, str]:
-    """Return the variable by which the clone finds the data that is in reach from here."""
-    place = next(fashion_mnist.local_places(), "https://")
-    if place.startswith(("http://", "https://")):
-        return {}
-    return {fashion_mnist.MIRROR_VARIABLE: str(Path(place).resolve())}
 
 
 def _compare_inputs(folder: Path, name: str, stage: Stage, record: Record) -> Iterator[Comparison]:
@@ -156,14 +147,31 @@ def _compare_files(
 
 
 def _describe(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
-    """Return what DVC would record of each of the files that exists."""
+    """Return what DVC would record of each of the files and folders that exists."""
     described = {}
     for path in paths:
         if (folder / path).is_file():
-            with (folder / path).open("rb") as file:
-                md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-                status = os.fstat(file.fileno())
-            described[path] = {"hash": "md5", "md5": md5.hexdigest(), "size": status.st_size}
-            if status.st_mode & stat.S_IXUSR:
-                described[path]["isexec"] = True
+            described[path] = _describe_file(folder / path)
+        elif (folder / path).is_dir():
+            files = sorted(file for file in (folder / path).rglob("*") if file.is_file())
+            found = {str(file.relative_to(folder / path)): _describe_file(file) for file in files}
+            listed = [{"md5": found[name]["md5"], "relpath": name} for name in sorted(found)]
+            described[path] = {
+                "hash": "md5",
+                "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
+                "size": sum(entry["size"] for entry in found.values()),
+                "nfiles": len(found),
+            }
     return described
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    described: dict[str, Any] = {"hash": "md5", "md5": _md5(content), "size": len(content)}
+    if path.stat().st_mode & stat.S_IXUSR:
+        described["isexec"] = True
+    return described
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

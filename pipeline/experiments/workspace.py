@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
+from pipeline.data import fashion_mnist
 from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
 from pipeline.experiments.revisions import git, prefix, read
 
@@ -80,8 +81,8 @@ def checkout(commit: str) -> Iterator[Path]:
 
     Gives the folder of the project in the clone: where it is a part of a larger repository, a
     folder below the clone's root. The clone shares the objects of the user's repository and
-    changes nothing there. It has no DVC cache and no local settings. Use `child_environment` for
-    what runs in it.
+    changes nothing there. It has the data that `dvc add` tracks, but no DVC cache and no local
+    settings. Use `child_environment` for what runs in it.
     """
     environment = child_environment()
     repository = git("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
@@ -90,6 +91,14 @@ def checkout(commit: str) -> Iterator[Path]:
         git("clone", *options, repository, folder, environment=environment)
         git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
         yield Path(folder, prefix())
+
+
+def data_in_reach() -> dict[str, str]:
+    """Return the variable by which a copy of the project finds the data that is in reach."""
+    place = next(fashion_mnist.local_places(), "https://")
+    if place.startswith(("http://", "https://")):
+        return {}
+    return {fashion_mnist.MIRROR_VARIABLE: str(Path(place).resolve())}
 
 
 def copy_sources(target: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.data.dataset import CLASS_NAMES
+from pipeline.data.fashion_mnist import DESCRIPTION
 from tests.project import Finished, Project
 
 COUNT = 50
@@ -45,7 +45,7 @@ def predict_json(project: Project, *arguments: str | Path) -> list[dict[str, Any
 
 
 def probabilities(predictions: list[dict[str, Any]]) -> NDArray[np.float64]:
-    assert all(list(p["probabilities"]) == list(CLASS_NAMES) for p in predictions)
+    assert all(list(p["probabilities"]) == list(DESCRIPTION.classes) for p in predictions)
     return np.array([list(p["probabilities"].values()) for p in predictions])
 
 
@@ -110,7 +110,7 @@ def test_a_picture_has_its_likeliest_classes(finished: Project, exported: list[P
     wanted = evaluated(finished)[0]
     assert done.stdout.splitlines() == [
         str(exported[0]),
-        *(f"{wanted[i]:8.1%}  {CLASS_NAMES[i]}" for i in np.argsort(-wanted)[:3]),
+        *(f"{wanted[i]:8.1%}  {DESCRIPTION.classes[i]}" for i in np.argsort(-wanted)[:3]),
     ]
 
 
@@ -134,7 +134,7 @@ def test_several_have_a_table_and_what_cannot_be_read_a_line_each(
     names = (str(exported[0]), ascii(str(awkward)), "test image 2, actually ")
     for line, name, row in zip(lines, names, wanted[:3], strict=True):
         assert line.startswith(name)
-        assert line.endswith(f"{CLASS_NAMES[row.argmax()]:<11}  {row.max():11.1%}")
+        assert line.endswith(f"{DESCRIPTION.classes[row.argmax()]:<11}  {row.max():11.1%}")
 
     reasons = ("missing", "no PNG", "cannot be read", "89,478,485 pixels", "missing", "a folder")
     for line, name, reason in zip(done.stderr.splitlines(), bad, reasons, strict=True):
