@@ -8,7 +8,7 @@ by part: a set of images need not fit into memory.
 import gzip
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,16 +32,15 @@ Labels = NDArray[Any]  # [N], uint8 or, of more than 256 classes, uint16
 def write(path: Path, array: Labels) -> None:
     """Write an array of any number of dimensions, of uint8, or of uint16 below 2 to the 15."""
     kind = UNSIGNED_BYTE if array.dtype == np.uint8 else SHORT
-    write_parts(path, array.shape, [array.astype(TYPES[kind], copy=False)], kind)
+    with writing(path, array.shape, kind) as content:
+        content.write(array.astype(TYPES[kind], copy=False).tobytes())
 
 
-def write_parts(
-    path: Path,
-    shape: tuple[int, ...],
-    parts: Iterable[NDArray[Any]],
-    kind: int = UNSIGNED_BYTE,
-) -> None:
-    """Write the array of this shape and type that the parts, one after the other, make up."""
+@contextmanager
+def writing(
+    path: Path, shape: tuple[int, ...], kind: int = UNSIGNED_BYTE
+) -> Iterator[gzip.GzipFile]:
+    """Give the block a file to write the elements of such an array to; an error leaves none."""
     # Neither name nor time in the gzip header.
     with (
         replacing(path) as temporary,
@@ -49,8 +48,7 @@ def write_parts(
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as content,
     ):
         content.write(struct.pack(f">HBB{len(shape)}I", 0, kind, len(shape), *shape))
-        for part in parts:
-            content.write(part.tobytes())
+        yield content
 
 
 def read_header(path: Path, name: str = "") -> tuple[np.dtype[Any], tuple[int, ...]]:
