@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock bench screenshot clean
+.PHONY: help run test test-all lint lock bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -8,13 +8,16 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
 
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
 	@pytest --numprocesses auto --dist worksteal
+
+test-all: test  ## Also run the tests that prove in more places what others prove in one
+	@pytest --numprocesses auto --dist worksteal -m exhaustive
 
 lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@ruff check
@@ -31,7 +34,8 @@ lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt,
 bench: $(VENV)/installed benchmarks/$(VENV)/installed  ## Time the pipeline beside its peers: some twenty minutes on a quiet machine
 	@python -m benchmarks --peers benchmarks/$(VENV)/bin/python
 
-screenshot:  ## Take the picture of the report that the README shows (needs Chromium)
+screenshot:  ## Refresh the pictures that the README shows, from plots/ (needs Chromium)
+	@cp plots/predictions.png plots/history.png plots/calibration.png docs/
 	@chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars \
 		--force-prefers-color-scheme=light --window-size=1280,1700 \
 		--screenshot=docs/report.png 'file://$(CURDIR)/plots/report.html'

@@ -5,11 +5,9 @@ import math
 import time
 from typing import Any
 
-import numpy as np
-
 from pipeline.core import guard, tensorflow_runtime
 from pipeline.core.params import check_params
-from pipeline.data.dataset import TRAIN, Dataset, load
+from pipeline.data.dataset import DESCRIPTION, TRAIN, Dataset, load, load_description
 from pipeline.training import checkpoint
 from pipeline.training.hyperparameters import Hyperparameters
 
@@ -23,13 +21,14 @@ def main() -> None:
     tensorflow_runtime.start(jit_compile=params.jit_compile)
     from pipeline.training import fit, models  # these import TensorFlow
 
-    train = load(TRAIN)
+    description = load_description(DESCRIPTION)
+    train = load(TRAIN, description)
     ends: list[float] = []
-    model = models.build(params)
+    model = models.build(params, description)
     fit.fit(
         model,
         Dataset(train.images[:IMAGES], train.labels[:IMAGES]),
-        Dataset(np.empty((0, 28, 28), np.float32), np.empty(0, np.uint8)),
+        Dataset(train.images[:0], train.labels[:0]),
         params,
         inputs=inputs,
         on_epoch=lambda _: ends.append(time.perf_counter()),

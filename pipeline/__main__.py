@@ -1,7 +1,10 @@
 """`python -m pipeline <command>`: what DVC itself does not do."""
 
 import argparse
+import os
+import signal
 import sys
+from types import FrameType
 
 from pipeline.commands import compare, predict, preset, results, run, seeds, verify
 from pipeline.core.errors import PipelineError
@@ -18,13 +21,35 @@ def main() -> int:
         module.configure(command)
         command.set_defaults(execute=module.execute)
     arguments = parser.parse_args()
+    _open_standard_streams()
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the first
+            signal.signal(number, _exit)
     try:
-        return int(arguments.execute(arguments))
+        status = int(arguments.execute(arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # what reads the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (PipelineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+
+
+def _open_standard_streams() -> None:
+    """Let no file get the number of a standard stream that is closed, and another's output."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    """End as after any other exception: child processes and temporary folders go."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ from pipeline.core import stage
 from pipeline.core.artifacts import write_bytes, write_figure
 from pipeline.core.params import Section
 from pipeline.data.dataset import (
-    CLASS_NAMES,
+    DESCRIPTION,
     TEST,
     TEST_PROBABILITIES,
-    Source,
-    label,
     load,
+    load_description,
     load_probabilities,
 )
 from pipeline.evaluation.metrics import confusion_matrix
@@ -24,18 +23,11 @@ from pipeline.report import cases, figures, page, results
 PLOTS = Path("plots")
 
 
-class DataChoice(Section):
-    """Of the section `data`, what decides on the data."""
-
-    source: Source
-    synthetic: dict[str, Any]
-
-
 class Params(Section):
     """What the stage declares: its own section, and all others that the report lists."""
 
     seed: Any
-    data: DataChoice
+    data: dict[str, Any]
     preprocess: dict[str, Any]
     model: dict[str, Any]
     train: dict[str, Any]
@@ -45,32 +37,38 @@ class Params(Section):
 
 def plot(params: Params) -> None:
     """Write the pictures in `plots`, and `plots/report.html`."""
-    suffix = label(params.data.source)
-    test = load(TEST)
-    probabilities = load_probabilities(TEST_PROBABILITIES, len(test.labels), len(CLASS_NAMES))
-    run = results.read(len(test.labels))
-    first = np.arange(min(params.plot.predictions, len(test.labels)))
+    description = load_description(DESCRIPTION)
+    test = load(TEST, description)
+    classes, images = len(description.classes), len(test.labels)
+    probabilities = load_probabilities(TEST_PROBABILITIES, images, classes)
+    run = results.read(images)
+    first = np.arange(min(params.plot.predictions, images))
     mistakes = cases.most_confident_mistakes(probabilities, test.labels)[: params.plot.mistakes]
-    confusion = confusion_matrix(probabilities.argmax(axis=1), test.labels)
+    confusion = confusion_matrix(probabilities, test.labels)
 
     with figures.style():
         drawn = {
-            "samples": figures.samples(test, params.plot.samples_per_class, suffix),
-            "history": figures.history(run["history"], suffix),
-            "calibration": figures.calibration(run["calibration"], suffix),
-            "confusion_matrix": figures.confusion(confusion, suffix),
+            "samples": figures.samples(test, description, params.plot.samples_per_class),
+            "history": figures.history(run["history"], description.suffix),
+            "calibration": figures.calibration(run["calibration"], description.suffix),
+            "confusion_matrix": figures.confusion(confusion, description),
             "predictions": figures.predictions(
-                test, probabilities, first, f"The first test images{suffix}"
+                test, description, probabilities, first, "The first test images"
             ),
             "mistakes": figures.predictions(
-                test, probabilities, mistakes, f"The most confident mistakes{suffix}"
+                test, description, probabilities, mistakes, "The most confident mistakes"
             ),
         }
         for name, figure in drawn.items():
             write_figure(PLOTS / f"{name}.png", figure)
-        charts = {name: figures.svg(drawn[name], name) for name in ("history", "calibration")}
+        in_page = ["history", "calibration"]
+        if classes > figures.LEGIBLE_CLASSES:
+            in_page.append("confusion_matrix")
+        charts = {name: figures.svg(drawn[name], name) for name in in_page}
 
-    html = page.render(test, probabilities, params.plot, params.model_dump(), run, charts)
+    html = page.render(
+        test, description, probabilities, params.plot, params.model_dump(), run, charts
+    )
     write_bytes(PLOTS / "report.html", html.encode())
 
 

@@ -76,6 +76,6 @@ def write_history(params: Hyperparameters, source: str, parameters: int, history
 
 
 if __name__ == "__main__":
-    with stage.active("train", Params) as this:
+    with stage.active("train", Params, scratch=[checkpoint.PATH]) as this:
         train(this.params, this.inputs)
     checkpoint.discard()  # only now: its results are written, and its inputs were still the same

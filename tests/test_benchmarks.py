@@ -4,7 +4,7 @@ import json
 
 from benchmarks.__main__ import page
 from benchmarks.measurements import Row
-from tests.conftest import ROOT
+from tests.project import ROOT
 
 FOLDER = ROOT / "benchmarks"
 

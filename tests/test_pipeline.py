@@ -1,26 +1,17 @@
 """The whole pipeline, through DVC: what it leaves behind, and the ways to run it."""
 
-import csv
 import json
 import shutil
+import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.data.dataset import CLASS_NAMES
-from tests.conftest import Project
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+from pipeline.data.fashion_mnist import DESCRIPTION
+from tests.project import Project
+from tests.project import read_csv as read_csv
+from tests.project import read_json as read_json
 
 
 def test_a_finished_run_is_up_to_date(finished: Project) -> None:
@@ -48,11 +39,13 @@ def test_metrics_agree_with_the_predictions(finished: Project) -> None:
     metrics = read_json(finished.path / "metrics/evaluate.json")
     rows = read_csv(finished.path / "plots/predictions.csv")
     with np.load(finished.path / "data/processed/test.npz", allow_pickle=False) as arrays:
-        assert [row["actual"] for row in rows] == [CLASS_NAMES[label] for label in arrays["labels"]]
+        assert [row["actual"] for row in rows] == [
+            DESCRIPTION.classes[label] for label in arrays["labels"]
+        ]
     with np.load(finished.path / "data/predictions/test.npz", allow_pickle=False) as arrays:
         chosen = arrays["probabilities"].argmax(axis=1)
         np.testing.assert_allclose(arrays["probabilities"].sum(axis=1), 1, rtol=1e-5)
-    assert [row["predicted"] for row in rows] == [CLASS_NAMES[index] for index in chosen]
+    assert [row["predicted"] for row in rows] == [DESCRIPTION.classes[index] for index in chosen]
     right = np.mean([row["actual"] == row["predicted"] for row in rows])
     test = metrics["test"]
     assert test["accuracy"] == pytest.approx(right, abs=1e-6)
@@ -67,7 +60,9 @@ def test_the_validation_set_is_measured_like_the_test_set(finished: Project) -> 
     assert list(metrics["validation"]) == list(metrics["test"])
     rows = read_csv(finished.path / "plots/validation.csv")
     with np.load(finished.path / "data/processed/validation.npz", allow_pickle=False) as arrays:
-        assert [row["actual"] for row in rows] == [CLASS_NAMES[label] for label in arrays["labels"]]
+        assert [row["actual"] for row in rows] == [
+            DESCRIPTION.classes[label] for label in arrays["labels"]
+        ]
     right = np.mean([row["actual"] == row["predicted"] for row in rows])
     assert metrics["validation"]["accuracy"] == pytest.approx(right, abs=1e-6)
     trained = read_json(finished.path / "metrics/train.json")
@@ -82,6 +77,15 @@ def test_training_leaves_a_row_for_each_epoch(finished: Project) -> None:
     summary = read_json(finished.path / "metrics/train.json")
     assert summary["epochs"] == 2
     assert summary["accuracy"] == float(rows[-1]["accuracy"])
+
+
+def test_the_model_says_nothing_of_its_making(finished: Project) -> None:
+    with zipfile.ZipFile(finished.path / "models/model.keras") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        for name in ("config.json", "metadata.json"):
+            content = archive.read(name)
+            assert b"date_saved" not in content
+            assert b"shared_object_id" not in content
 
 
 def test_pictures_are_pictures(finished: Project) -> None:
@@ -111,26 +115,24 @@ def test_four_ways_of_running_give_the_same(project: Project, tmp_path: Path) ->
     change = "model.hidden_units=[32,16]"
     plain = project.clone(tmp_path / "plain")
     plain.set_params({"model.hidden_units": [32, 16]})
-    plain.ok("dvc", "repro")
+    plain.ok("dvc", "repro", "train")
     # Experiments must do the work, not find it done.
-    project.ok("dvc", "exp", "run", "--name", "in-place", "-S", change)
+    project.ok("dvc", "exp", "run", "--name", "in-place", "-S", change, "train")
     assert project.lock() == plain.lock()
     project.ok("git", "reset", "--hard", "--quiet")
     for name, arguments in {"temp": ["--temp"], "queued": ["--queue"]}.items():
         shutil.rmtree(project.path / ".dvc/cache/runs")
-        project.ok("dvc", "exp", "run", "--name", name, *arguments, "-S", change)
+        project.ok("dvc", "exp", "run", "--name", name, *arguments, "-S", change, "train")
         if name == "queued":
             project.ok("dvc", "queue", "start")
             project.ok("dvc", "queue", "logs", "--follow", name)
-        references = project.ok("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
-        (reference,) = [ref for ref in references if ref.endswith(f"/{name}")]
-        assert project.ok("git", "show", f"{reference}:dvc.lock") == plain.lock()
+        assert project.in_experiment(name, "dvc.lock") == plain.lock()
 
 
 def test_results_of_two_branches_are_compared(project: Project) -> None:
     project.ok("git", "checkout", "--quiet", "-b", "wider")
     project.set_params({"model.hidden_units": [256]})
-    project.ok("dvc", "repro")
+    project.ok("dvc", "repro", "evaluate")
     project.commit("Wider")
     difference = json.loads(project.ok("dvc", "metrics", "diff", "main", "wider", "--json"))
     accuracy = difference["metrics/evaluate.json"]["test.accuracy"]
@@ -147,17 +149,14 @@ def test_the_committed_results_can_be_compared_without_a_remote(fresh: Project) 
     assert difference["metrics/evaluate.json"]["test.accuracy"]["diff"] == pytest.approx(-0.1)
 
 
-def test_stages_do_not_chatter(project: Project) -> None:
+def test_stages_label_synthetic_results_and_do_not_chatter(project: Project) -> None:
     for name in ("train", "evaluate"):
-        assert project.stage(name).stderr == ""
-
-
-def test_synthetic_results_are_labelled(project: Project) -> None:
-    for name in ("train", "evaluate"):
-        assert read_json(project.path / f"metrics/{name}.json")["source"] == "synthetic"
-        lines = project.stage(name).stdout.splitlines()
+        done = project.run("python", "-m", f"stages.{name}")
+        assert done.stderr == ""
+        lines = done.stdout.splitlines()
         assert lines
         assert all(line.endswith("(synthetic data)") for line in lines)
+        assert read_json(project.path / f"metrics/{name}.json")["source"] == "synthetic"
 
 
 def test_real_data_through_the_whole_pipeline(fresh: Project, real_data: Path) -> None:

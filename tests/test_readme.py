@@ -3,17 +3,10 @@
 import re
 import sys
 
-from tests.conftest import ROOT, Project
+from tests.project import ROOT, Project
+from tests.project import WAIT as WAIT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# A worker ends when it reads a message before all of it is written (celery/kombu#1551), as those
-# of `dvc queue status` may be: so that is asked only when no worker is left, and they start again.
-WAIT = """
-running() { grep -q '"returncode": null' .dvc/tmp/exps/celery/*.json; }
-workers() { sleep 5; while running; do sleep 1; done; }
-workers
-while dvc queue status | grep -E 'Running|Queued' >/dev/null; do dvc queue start -j 2; workers; done
-"""
 
 
 def test_the_walk_through_works(project: Project) -> None:

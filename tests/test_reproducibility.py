@@ -1,38 +1,22 @@
 """Same inputs, same bytes: whatever the machine's set-up, and wherever a run was killed."""
 
+import itertools
 import os
 import random
-import shutil
 import signal
-import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.conftest import Project, environment
-from tests.test_pipeline import read_json
+from tests.project import Project, keep_checkpoints, kill, read_json, wait_for
 
-LATER_STAGES = ("train", "evaluate", "plot")
-
-
-def forget(project: Project, *stages: str) -> None:
-    """Leave the project as if these stages had never run."""
-    lock = yaml.safe_load(project.lock())
-    for name in stages:
-        del lock["stages"][name]
-    (project.path / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
-    for file in project.outputs(*stages):
-        file.unlink()
-    shutil.rmtree(project.path / ".dvc/cache/runs", ignore_errors=True)
-
-
-def recorded(project: Project, stage: str) -> Any:
-    return yaml.safe_load(project.lock())["stages"].get(stage)
+STAGES = ("download", "preprocess", "train", "evaluate", "plot")
 
 
 FOREIGN_SETTINGS = {
@@ -48,18 +32,17 @@ FOREIGN_SETTINGS = {
 @pytest.mark.parametrize(
     ("prefix", "settings"),
     [
-        ([], {}),
         (["taskset", "-c", "0"], {"TZ": "Asia/Kolkata", "LC_ALL": "C", "PYTHONHASHSEED": "1"}),
         (["sh", "-c", 'umask 077; exec "$@"', "-"], FOREIGN_SETTINGS),
     ],
-    ids=["again", "one core, other place and time", "other settings"],
+    ids=["one core, other place and time", "other settings"],
 )
 def test_the_environment_makes_no_difference(
     project: Project, tmp_path: Path, prefix: list[str], settings: dict[str, str]
 ) -> None:
     before = project.lock()
     elsewhere = project.clone(tmp_path / "else where")
-    forget(elsewhere, "download", "preprocess", *LATER_STAGES)
+    elsewhere.forget(*STAGES)
     configured = tmp_path / "configured"
     configured.mkdir()
     (configured / "matplotlibrc").write_text("savefig.dpi: 50\nfont.size: 20\n")
@@ -81,53 +64,102 @@ CHANGES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def undisturbed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy with a training that nothing interrupted, and the checkpoint of each of its epochs."""
     project = finished.clone(tmp_path_factory.mktemp("undisturbed") / "project")
     project.set_params(CHANGES)
-    project.ok("dvc", "repro")
+    done = project.stage("train", before=keep_checkpoints)
+    assert done.returncode == 0, done.stderr
     summary = read_json(project.path / "metrics/train.json")
     assert 4 < summary["epochs"] == summary["kept_epoch"] + 2 < 40
+    project.forget("train", outputs=False)
     return project
 
 
-def start(project: Project, *command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        cwd=project.path,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def epochs(project: Project) -> int:
+    count: int = read_json(project.path / "metrics/train.json")["epochs"]
+    return count
 
 
-def kill(process: subprocess.Popen[str], whole_group: bool) -> None:
-    """Kill DVC, and the stage as well or not: then it goes on without its parent."""
-    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
-    process.wait()
+# At the end nothing is left to train, but the best weights are to be kept.
+@pytest.mark.parametrize("left", [4, 1, 0])
+def test_training_goes_on_to_the_same_end(undisturbed: Project, tmp_path: Path, left: int) -> None:
+    """With dropout, and where early stopping waits already."""
+    project = undisturbed.clone(tmp_path / "project")
+    epoch = epochs(project) - left
+    assert f"going on after epoch {epoch} of" in project.resume(epoch).stdout
+    assert project.contents("train") == undisturbed.contents("train")
+    assert not (project.path / "models/checkpoint.npz").exists()
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_training_that_was_killed_goes_on_to_the_same_end(
-    undisturbed: Project, tmp_path: Path, seed: int
+def test_a_checkpoint_of_other_inputs_is_passed_over(
+    undisturbed: Project, project: Project
 ) -> None:
+    before = project.contents("train")
+    done = project.resume(1, undisturbed.path / "checkpoints")
+    assert "belongs to other inputs: starting over" in done.stdout
+    assert project.contents("train") == before
+
+
+def exit_at(count: int) -> None:
+    """In a stage's process: die at the `count`-th file that is moved to its place, half written."""
+    moves = itertools.count(1)
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and ".tmp." in str(arguments[0]) and next(moves) == count:
+            os.truncate(arguments[0], Path(arguments[0]).stat().st_size // 2)
+            os._exit(9)
+
+    sys.addaudithook(note)
+
+
+def unfinished(project: Project) -> list[Path]:
+    """Files in the making."""
+    return [p for p in project.path.rglob(".*.tmp*") if p.parent.name != "tmp"]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [*STAGES[:3], *(pytest.param(name, marks=pytest.mark.exhaustive) for name in STAGES[3:])],
+)
+def test_a_stage_that_dies_at_any_file_is_made_good(project: Project, stage: str) -> None:
+    expected = project.contents(stage)
+    for count in itertools.count(1):
+        for file in project.outputs(stage):
+            file.unlink()
+        done = project.stage(stage, before=partial(exit_at, count))
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9, done.stderr
+        assert unfinished(project)
+        done = project.stage(stage)
+        assert done.returncode == 0, done.stderr
+        assert project.contents(stage) == expected
+        assert not unfinished(project)
+    assert count > len(expected)
+
+
+def seeds(quick: int) -> list[Any]:
+    """Of draws: the first ones, and as many as make twenty for a thorough check."""
+    return [
+        *range(quick),
+        *(pytest.param(n, marks=pytest.mark.exhaustive) for n in range(quick, 20)),
+    ]
+
+
+@pytest.mark.parametrize("seed", seeds(quick=2))
+def test_training_that_was_killed_goes_on(undisturbed: Project, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     project = undisturbed.clone(tmp_path / "killed")
-    # Up to the last epoch: nothing is left to train then, but the best weights are to be kept.
-    epoch = rng.randint(1, read_json(project.path / "metrics/train.json")["epochs"])
-    forget(project, *LATER_STAGES)
-    process = start(project, "dvc", "repro", "train")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(f"epoch {epoch} of"):
-            break
+    epoch = rng.randint(1, epochs(project))
+    whole_group = seed % 4 != 1
+    process = project.start("dvc", "repro", "train")
+    wait_for(process, f"epoch {epoch} of")
     time.sleep(rng.uniform(0, 0.03))
-    whole_group = rng.random() < 0.8
-    kill(process, whole_group)
-    assert recorded(project, "train") is None
+    kill(process, whole_group=whole_group)
+    assert project.recorded("train") is None
     printed = project.ok("dvc", "repro", "train")
-    assert recorded(project, "train") == recorded(undisturbed, "train")
+    assert project.recorded("train")
+    assert project.contents("train") == undisturbed.contents("train")
     if whole_group:  # otherwise the stage may have come to its end alone
         assert "going on after epoch" in printed
     assert not (project.path / "models/checkpoint.npz").exists()
@@ -148,19 +180,18 @@ def when_writing(project: Project, count: int, act: Callable[[], None]) -> None:
             return
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(20))
-def test_a_stage_killed_while_it_writes_is_made_good(
-    undisturbed: Project, tmp_path: Path, seed: int
-) -> None:
+def test_a_stage_killed_while_it_writes_is_made_good(project: Project, seed: int) -> None:
     rng = random.Random(seed)
     stage, last = (("download", 4), ("preprocess", 3), ("train", 5), ("plot", 7))[seed % 4]
-    project = undisturbed.clone(tmp_path / "killed")
-    forget(project, stage)
-    process = start(project, "dvc", "repro", "--single-item", stage)
+    expected = project.contents(stage)
+    project.forget(stage)
+    process = project.start("dvc", "repro", "--single-item", stage)
 
     def act() -> None:
         time.sleep(rng.uniform(0, 0.004))
-        kill(process, whole_group=True)
+        kill(process)
 
     watcher = threading.Thread(target=when_writing, args=(project, rng.randint(1, last - 1), act))
     watcher.start()
@@ -168,58 +199,16 @@ def test_a_stage_killed_while_it_writes_is_made_good(
     watcher.join()
     assert process.returncode == -signal.SIGKILL
     project.ok("dvc", "repro", "--single-item", stage)
-    assert recorded(project, stage) == recorded(undisturbed, stage)
-    assert not [p for p in project.path.rglob(".*.tmp*") if p.parent.name != "tmp"]
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda content: content[: len(content) // 2], "is damaged: starting over"),
-        (lambda content: content[:0], "is damaged: starting over"),
-        (lambda content: content[:3000] + b"?" * 50 + content[3050:], "is damaged: starting over"),
-        (None, "belongs to other inputs: starting over"),
-    ],
-    ids=["truncated", "empty", "altered", "foreign"],
-)
-def test_a_wrong_checkpoint_is_passed_over(
-    undisturbed: Project,
-    tmp_path: Path,
-    damage: Callable[[bytes], bytes] | None,
-    message: str,
-) -> None:
-    project = undisturbed.clone(tmp_path / "project")
-    forget(project, *LATER_STAGES)
-    if damage is None:
-        project.set_params({"seed": 5})
-    process = start(project, "dvc", "repro", "train")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch 2 of"):
-            break
-    kill(process, whole_group=True)
-    checkpoint = project.path / "models/checkpoint.npz"
-    if damage is None:
-        project.set_params({"seed": 0})
-    else:
-        checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    printed = project.ok("dvc", "repro", "train")
-    assert message in printed
-    assert "epoch 1 of" in printed
-    assert recorded(project, "train") == recorded(undisturbed, "train")
-    assert not checkpoint.exists()
+    assert project.contents(stage) == expected
+    assert not unfinished(project)
 
 
 def test_an_experiment_that_was_killed_goes_on(undisturbed: Project, tmp_path: Path) -> None:
     project = undisturbed.clone(tmp_path / "project")
     project.commit("Undisturbed")
-    expected = project.clone(tmp_path / "expected")
-    expected.ok("dvc", "exp", "run", "-S", "seed=3")
-    process = start(project, "dvc", "exp", "run", "-S", "seed=3")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch 3 of"):
-            break
-    kill(process, whole_group=True)
-    assert "going on after epoch" in project.ok("dvc", "exp", "run", "-S", "seed=3")
-    assert project.lock() == expected.lock()
+    command = ("dvc", "exp", "run", "train")
+    process = project.start(*command)
+    wait_for(process, "epoch 3 of")
+    kill(process)
+    assert "going on after epoch" in project.ok(*command)
+    assert project.contents("train") == undisturbed.contents("train")

@@ -5,17 +5,12 @@ The runs are those of any branches, tags, commits or experiments; nothing is che
 
 import argparse
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from pipeline.core.errors import PipelineError
+from pipeline.commands.table import print_table
 from pipeline.data.dataset import label
-from pipeline.experiments.runs import Run, SeedGroup, find_run, find_seed_groups
-
-if TYPE_CHECKING:
-    from pipeline.experiments.statistics import Correct
+from pipeline.experiments.comparison import compare_groups, compare_runs
+from pipeline.experiments.runs import find_run
 
 RULES = """
 The verdict on two runs is "better" or "worse" only where both agree: the 95 % bootstrap interval
@@ -41,108 +36,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Print the comparison; the exit status does not depend on the verdict."""
     base, other = find_run(arguments.base), find_run(arguments.revision)
-    _check_same_test_set(base, other)
-    report = _compare_groups(base, other) if arguments.seeds else _compare_runs(base, other)
+    report = (compare_groups if arguments.seeds else compare_runs)(base, other)
     if arguments.json:
         print(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
-    elif arguments.seeds:
-        _print_groups(report)
-    else:
-        _print_runs(report)
+        return 0
+    if report["stale"]:
+        changed = ", ".join(report["stale"])
+        print(
+            f"The results in the workspace are stale; run `dvc repro`. Changed since: {changed}\n"
+        )
+    (_print_groups if arguments.seeds else _print_runs)(report)
     return 0
-
-
-def _check_same_test_set(base: Run, other: Run) -> None:
-    sources = base.metrics().get("source"), other.metrics().get("source")
-    if None not in sources and sources[0] != sources[1]:  # the first results did not say
-        raise PipelineError(
-            f"{base.name} and {other.name} cannot be compared: "
-            f"their data is {sources[0]} and {sources[1]}"
-        )
-    actual, other_actual = base.predictions()[0], other.predictions()[0]
-    if not np.array_equal(actual, other_actual):
-        raise PipelineError(
-            f"{base.name} and {other.name} cannot be compared: "
-            f"their test sets, of {len(actual)} and {len(other_actual)} images, differ"
-        )
-
-
-def _compare_runs(base: Run, other: Run) -> dict[str, Any]:
-    # Slow to import, and not every command needs them.
-    from dvc.utils.flatten import flatten
-
-    from pipeline.experiments.statistics import compare_paired
-
-    metrics, other_metrics = flatten(base.metrics()), flatten(other.metrics())
-    (actual, predicted), (_, other_predicted) = base.predictions(), other.predictions()
-    correct, other_correct = predicted == actual, other_predicted == actual
-    accuracy = compare_paired(correct, other_correct)
-    return {
-        "base": asdict(base),
-        "other": asdict(other),
-        "source": base.metrics().get("source"),
-        "metrics": {
-            name: _pair(metrics.get(name), other_metrics.get(name))
-            for name in metrics | other_metrics
-        },
-        "accuracy": asdict(accuracy),
-        "classes": {
-            str(name): _class(correct[actual == name], other_correct[actual == name])
-            for name in np.unique(actual)
-        },
-        "verdict": accuracy.verdict,
-        "reason": accuracy.reason,
-    }
-
-
-def _pair(base: Any, other: Any) -> dict[str, Any]:
-    """Put two values side by side, with their difference where they are numbers."""
-    numbers = all(isinstance(value, int | float) for value in (base, other))
-    return {"base": base, "other": other, "difference": other - base if numbers else None}
-
-
-def _class(correct: "Correct", other_correct: "Correct") -> dict[str, Any]:
-    """Count the images of one class that either model has right."""
-    return {"images": len(correct)} | _pair(int(correct.sum()), int(other_correct.sum()))
-
-
-def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
-    from pipeline.experiments.statistics import compare_means
-
-    groups = find_seed_groups([base, other])
-    for group in groups:
-        if len(group.accuracies) < 2:
-            raise PipelineError(
-                f"{group.run.name} has one seed, {next(iter(group.accuracies))}, and two are the "
-                "least; with its parameters in the workspace, `python -m pipeline seeds 5` "
-                "queues more"
-            )
-    means = compare_means(*(list(group.accuracies.values()) for group in groups))
-    return {
-        "base": _describe(groups[0]),
-        "other": _describe(groups[1]),
-        "source": base.metrics().get("source"),
-        "accuracy": asdict(means),
-        "verdict": means.verdict,
-        "reason": means.reason,
-    }
-
-
-def _describe(group: SeedGroup) -> dict[str, Any]:
-    values = list(group.accuracies.values())
-    return asdict(group.run) | {
-        "accuracies": group.accuracies,
-        "mean": float(np.mean(values)),
-        "standard_deviation": float(np.std(values, ddof=1)),
-        "least": min(values),
-        "greatest": max(values),
-    }
 
 
 def _print_runs(report: dict[str, Any]) -> None:
     base, other = report["base"]["name"], report["other"]["name"]
     accuracy, metrics, classes = report["accuracy"], report["metrics"], report["classes"]
-    _print_table(
+    print_table(
         ["metric", base, other, "difference"],
         [
             [name, _format(m["base"]), _format(m["other"]), _format(m["difference"], sign="+")]
@@ -158,7 +68,7 @@ def _print_runs(report: dict[str, Any]) -> None:
     )
     changed = {name: c for name, c in classes.items() if c["difference"]}
     if changed:
-        _print_table(
+        print_table(
             ["images right", base, other, "difference"],
             [
                 [name, str(c["base"]), str(c["other"]), f"{c['difference']:+d} of {c['images']}"]
@@ -167,13 +77,14 @@ def _print_runs(report: dict[str, Any]) -> None:
         )
     else:
         print("No class gained or lost.")
-    print(f"\nIn test accuracy, {other} is {report['verdict']}: {report['reason']}.")
+    verdict = f"identical to {base}" if report["verdict"] == "identical" else report["verdict"]
+    print(f"\nIn test accuracy, {other} is {verdict}: {report['reason']}.")
     print("This weighs the luck of the test images alone; --seeds weighs that of the seed.")
 
 
 def _print_groups(report: dict[str, Any]) -> None:
     columns = ("mean", "standard_deviation", "least", "greatest")
-    _print_table(
+    print_table(
         [f"test accuracy{label(report['source'])}", "seeds", "mean", "SD", "min", "max"],
         [
             [side["name"], str(len(side["accuracies"])), *(f"{side[c]:.4f}" for c in columns)]
@@ -186,14 +97,6 @@ def _print_groups(report: dict[str, Any]) -> None:
     print(f"Difference of the means: {_interval(report['accuracy'])} (Welch's t).\n")
     other = report["other"]["name"]
     print(f"In test accuracy, {other} is {report['verdict']}: {report['reason']}.")
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Print aligned columns: text on the left, all others on the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for first, *others in (header, *rows):
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        print("  ".join([first.ljust(widths[0]), *cells]))
 
 
 def _format(value: Any, sign: str = "") -> str:

@@ -13,17 +13,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.commands.table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.data import pictures
-from pipeline.data.dataset import CLASS_NAMES, TEST, load
+from pipeline.data.dataset import (
+    DESCRIPTION,
+    MODEL_DESCRIPTION,
+    TEST,
+    Description,
+    load,
+    load_description,
+)
 from pipeline.data.preprocessing import scale
 from pipeline.evaluation.metrics import Probabilities
 from pipeline.evaluation.prediction import load_model, predict
-from pipeline.experiments import revisions
+from pipeline.experiments.runs import Run, find_run
+from pipeline.experiments.workspace import changes
 
 MODEL = Path("models/model.keras")
 LIKELIEST = 3  # classes shown of a single picture
-NONE: Probabilities = np.empty((0, len(CLASS_NAMES)), np.float32)
 
 
 class Subject(NamedTuple):
@@ -31,7 +39,7 @@ class Subject(NamedTuple):
 
     Attributes:
         name: what to call it.
-        pixels: float32 `[28, 28]`, 0 (background) to 1.
+        pixels: float32, an image of the data set: 0 (background) to 1.
         actual: its class, where that is known.
     """
 
@@ -43,7 +51,11 @@ class Subject(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take pictures, or a row of the test set, and the revision of the model."""
     parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGE", help="a PNG, JPEG or WebP file"
+        "images",
+        nargs="*",
+        type=Path,
+        metavar="IMAGE",
+        help="a picture, such as a PNG or JPEG file",
     )
     parser.add_argument(
         "--test-index", type=int, metavar="ROW", help="classify this row of the test set, from 0"
@@ -59,20 +71,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Classify what can be read; exit status 0 only if everything could."""
-    readers: list[Callable[[], Subject]] = [partial(_picture, path) for path in arguments.images]
-    if arguments.test_index is not None:
-        readers.append(partial(_test_image, arguments.test_index))
-    if not readers:
+    if not arguments.images and arguments.test_index is None:
         raise PipelineError("name a picture, or a row of the test set with --test-index")
-    subjects = list(_readable(readers))
-    # Not before: TensorFlow takes seconds to start, and nothing should wait that cannot be read.
-    probabilities = _classify(subjects, arguments.rev) if subjects else NONE
+    with _model_files(find_run(arguments.rev)) as (model, dataset):
+        description = load_description(dataset)
+        readers = [partial(_picture, path, description) for path in arguments.images]
+        if arguments.test_index is not None:
+            readers.append(partial(_test_image, arguments.test_index, description))
+        subjects = list(_readable(readers))
+        probabilities: Probabilities = np.empty((0, len(description.classes)), np.float32)
+        # Not before: TensorFlow takes seconds to start, and nothing should wait for it that cannot
+        # be read.
+        if subjects:
+            name = f"{MODEL} of {arguments.rev}" if arguments.rev else ""
+            images = np.stack([subject.pixels for subject in subjects])
+            probabilities = predict(load_model(model, description, name=name), images)
     if arguments.json:
-        _print_json(subjects, probabilities)
+        _print_json(subjects, probabilities, description.classes)
     elif len(subjects) > 1:
-        _print_table(subjects, probabilities)
+        header = ["image", "predicted", "probability"]
+        print_table(header, _rows(subjects, probabilities, description.classes), left=2)
     elif subjects:
-        _print_likeliest(subjects[0], probabilities[0])
+        _print_likeliest(subjects[0], probabilities[0], description.classes)
     return 0 if len(subjects) == len(readers) else 1
 
 
@@ -85,72 +105,66 @@ def _readable(readers: Iterable[Callable[[], Subject]]) -> Iterator[Subject]:
             print(f"error: {_printable(str(error))}", file=sys.stderr)
 
 
-def _picture(path: Path) -> Subject:
-    return Subject(str(path), scale(pictures.read(path)))
+def _picture(path: Path, description: Description) -> Subject:
+    return Subject(str(path), scale(pictures.read(path, description)))
 
 
-def _test_image(row: int) -> Subject:
-    test = load(TEST)
+def _test_image(row: int, description: Description) -> Subject:
+    own = load_description(DESCRIPTION)
+    if own.classes != description.classes or own.shape != description.shape:
+        raise PipelineError(f"the model is for {description.name}, and {TEST} holds {own.name}")
+    test = load(TEST, own)
     if not 0 <= row < len(test.labels):
         raise PipelineError(f"--test-index is {row}; allowed are 0 to {len(test.labels) - 1}")
-    return Subject(f"test image {row}", test.images[row], CLASS_NAMES[test.labels[row]])
-
-
-def _classify(subjects: Sequence[Subject], revision: str | None) -> Probabilities:
-    """Return the probabilities of the classes, by the model of `revision`, or the current one."""
-    with _model_file(revision) as path:
-        model = load_model(path, name=f"{MODEL} of {revision}" if revision else "")
-    return predict(model, np.stack([subject.pixels for subject in subjects]))
+    return Subject(f"test image {row}", test.images[row], own.classes[test.labels[row]])
 
 
 @contextmanager
-def _model_file(revision: str | None) -> Iterator[Path]:
-    """Give the path of the model, for as long as the block runs; nothing is checked out."""
-    if revision is None:
-        yield MODEL
+def _model_files(run: Run) -> Iterator[tuple[Path, Path]]:
+    """Give the paths of the model and of what it was trained on; nothing is checked out."""
+    if run.commit is None:
+        if stale := changes(str(MODEL)):
+            changed = ", ".join(stale)
+            print(f"{MODEL} is stale; run `dvc repro`. Changed since: {changed}", file=sys.stderr)
+        yield MODEL, MODEL_DESCRIPTION
         return
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
-        path = Path(folder, MODEL.name)
-        path.write_bytes(_recorded_model(revision))
-        yield path
+        copies = Path(folder, MODEL.name), Path(folder, MODEL_DESCRIPTION.name)
+        for path, copy in zip((MODEL, MODEL_DESCRIPTION), copies, strict=True):
+            copy.write_bytes(run.read(str(path)))
+        yield copies
 
 
-def _recorded_model(revision: str) -> bytes:
-    try:
-        return revisions.read_bytes(str(MODEL), revisions.resolve(revision))
-    except FileNotFoundError:
-        raise PipelineError(
-            f"{MODEL} of {revision} is neither in DVC's cache nor in its remote; "
-            "try `dvc fetch --all-commits`"
-        ) from None
-
-
-def _print_json(subjects: Sequence[Subject], probabilities: Iterable[Probabilities]) -> None:
+def _print_json(
+    subjects: Sequence[Subject], probabilities: Iterable[Probabilities], classes: Sequence[str]
+) -> None:
     content = [
         {
             "image": subject.name,
             "actual": subject.actual,
-            "predicted": CLASS_NAMES[row.argmax()],
-            "probabilities": dict(zip(CLASS_NAMES, row.tolist(), strict=True)),
+            "predicted": classes[int(row.argmax())],
+            "probabilities": dict(zip(classes, row.tolist(), strict=True)),
         }
         for subject, row in zip(subjects, probabilities, strict=True)
     ]
     print(json.dumps(content, indent=2))
 
 
-def _print_likeliest(subject: Subject, probabilities: Probabilities) -> None:
+def _print_likeliest(
+    subject: Subject, probabilities: Probabilities, classes: Sequence[str]
+) -> None:
     print(_label(subject))
     for index in np.argsort(-probabilities, kind="stable")[:LIKELIEST]:
-        print(f"{probabilities[index]:8.1%}  {CLASS_NAMES[index]}")
+        print(f"{probabilities[index]:8.1%}  {classes[index]}")
 
 
-def _print_table(subjects: Sequence[Subject], probabilities: Probabilities) -> None:
-    labels = ["image", *map(_label, subjects)]
-    predicted = ["predicted", *(CLASS_NAMES[row.argmax()] for row in probabilities)]
-    confidence = ["probability", *(f"{row.max():.1%}" for row in probabilities)]
-    widths = [max(map(len, column)) for column in (labels, predicted, confidence)]
-    for label, kind, share in zip(labels, predicted, confidence, strict=True):
-        print(f"{label:<{widths[0]}}  {kind:<{widths[1]}}  {share:>{widths[2]}}")
+def _rows(
+    subjects: Sequence[Subject], probabilities: Probabilities, classes: Sequence[str]
+) -> list[list[str]]:
+    return [
+        [_label(subject), classes[row.argmax()], f"{row.max():.1%}"]
+        for subject, row in zip(subjects, probabilities, strict=True)
+    ]
 
 
 def _label(subject: Subject) -> str:

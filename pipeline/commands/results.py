@@ -2,18 +2,37 @@
 
 import argparse
 
+from pipeline.core.errors import PipelineError
 from pipeline.experiments import results, results_page
+from pipeline.experiments.revisions import check_not_shallow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Take no arguments."""
+    """Take the rows to check."""
+    parser.add_argument(
+        "--check",
+        metavar="ROW",
+        nargs="+",
+        default=[],
+        help="run seed 0 of these rows again, with the code of the last commit, and take them over "
+        "where every figure except the timings is the same",
+    )
 
 
-def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    """Bring the table up to date, and write the page."""
+def execute(arguments: argparse.Namespace) -> int:
+    """Bring the table up to date, and write the page; exit status 1 if a row does not agree."""
+    check_not_shallow()
     sections, table = results.load_sections(), results.load_table()
+    rows = {row.name: row for section in sections for row in section.rows}
+    if unknown := [name for name in arguments.check if name not in rows]:
+        raise PipelineError(f"{', '.join(unknown)}: not a row; there are {', '.join(rows)}")
+    status = 0
+    for name in arguments.check:
+        differences = results.check(rows[name], table)
+        print(f"{name}: {'; '.join(differences) or 'the same, and taken over'}", flush=True)
+        status |= bool(differences)
     results.add_finished(sections, table)
     results.save_table(sections, table)
     results_page.write(sections, table)
     print(f"{results.TABLE} and {results_page.PAGE} are written")
-    return 0
+    return status

@@ -2,25 +2,24 @@
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.core.artifacts import write_bytes
+from pipeline.core.artifacts import write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import Source, label
+from pipeline.experiments.workspace import (
+    call,
+    check_not_locked,
+    check_queue,
+    child_environment,
+    copy_sources,
+)
 
-PARAMS = Path(PARAMS_FILE)
-# Is there while the parameters name the synthetic source on behalf of the user, and after a run
-# that was killed at it.
-STANDING_IN = Path(".dvc/tmp/synthetic-stands-in")
+SYNTHETIC = Path("synthetic-run")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,26 +28,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Reproduce the pipeline and say where the results are."""
-    with alone("run"):
-        _restore_source()
-        data = select(load_yaml(PARAMS_FILE), ["data.source", "data.mirrors"])["data"]
-        status = _reproduce()
-        if status and data.get("source") == "fashion-mnist" and not _reachable(data.get("mirrors")):
-            data["source"] = "synthetic"
+    try:
+        check_queue()
+    except PipelineError as error:  # which this command does not need
+        print(f"note: {error}", file=sys.stderr)
+    with alone("run") as lock:
+        check_not_locked()
+        params = load_yaml(PARAMS_FILE)
+        data = select(params, ["data.source", "data.mirrors"])["data"]
+        folder, source = Path(), data.get("source")
+        status = _reproduce(folder, lock)
+        if status and source == "fashion-mnist" and not _reachable(data.get("mirrors")):
             _announce()
-            with _synthetic_source():
-                status = _reproduce()
+            folder, source = SYNTHETIC, "synthetic"
+            copy_sources(folder)
+            params["data"]["source"] = source
+            write_json(folder / PARAMS_FILE, params)  # JSON is YAML
+            status = _reproduce(folder, lock)
         if not status:
-            _summarise(data["source"])
+            _summarise(folder, source)
         return status
 
 
-def _reproduce() -> int:
-    # The stages run `python`, which must be this one, whether or not the environment is active.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", "repro"], env=os.environ | {"PATH": path}, check=False
-    ).returncode
+def _reproduce(folder: Path, lock: int) -> int:
+    command = [sys.executable, "-m", "dvc", "repro"]
+    # If this process is killed, the lock holds until DVC has ended.
+    return call(command, folder, child_environment(), keep_open=[lock])
 
 
 def _reachable(mirrors: object) -> bool:
@@ -69,7 +74,8 @@ def _announce() -> None:
         "* Fashion-MNIST cannot be fetched (see above).                       *\n"
         "* Running on SYNTHETIC data instead, drawn by this project: nothing  *\n"
         "* below says how good the model is on Fashion-MNIST.                 *\n"
-        "* Run again once a mirror is in reach; there is nothing to clean up. *\n"
+        "* It runs in a copy of the project, synthetic-run/: your parameters  *\n"
+        "* and results stay as they are. Run again once a mirror is in reach. *\n"
         "* To go on working without one, set data.source to synthetic in      *\n"
         "* params.yaml.                                                       *\n"
         "**********************************************************************\n",
@@ -77,40 +83,13 @@ def _announce() -> None:
     )
 
 
-@contextmanager
-def _synthetic_source() -> Iterator[None]:
-    """Let `params.yaml` name the synthetic source for as long as the block runs."""
-    STANDING_IN.touch()
-    _replace_source("fashion-mnist", "synthetic")
-    try:
-        yield
-    finally:
-        _restore_source()
-
-
-def _restore_source() -> None:
-    if STANDING_IN.exists():
-        if "source: synthetic" in PARAMS.read_text(encoding="utf-8"):
-            _replace_source("synthetic", "fashion-mnist")
-        STANDING_IN.unlink()
-
-
-def _replace_source(old: Source, new: Source) -> None:
-    """Change the one word, and nothing else that the user may have written meanwhile."""
-    changed, count = re.subn(
-        rf"(\bsource:\s*){old}\b".encode(), rf"\g<1>{new}".encode(), PARAMS.read_bytes()
-    )
-    if count != 1:
-        raise PipelineError(f"{PARAMS} says `source: {old}` in {count} places; mend it by hand")
-    write_bytes(PARAMS, changed)
-
-
-def _summarise(source: Source) -> None:
-    test = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))["test"]
+def _summarise(folder: Path, source: Source) -> None:
+    test = json.loads((folder / "metrics/evaluate.json").read_text(encoding="utf-8"))["test"]
+    report = (folder / "plots/report.html").resolve()
     print(
         f"\nTest accuracy {test['accuracy']:.4f}, 95 % interval "
         f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}{label(source)}.\n"
-        f"What it does well and where it fails: {Path('plots/report.html').resolve().as_uri()}\n"
-        "Figures are in plots/, metrics in metrics/; `dvc metrics show` and `dvc plots show` "
-        "show them the way DVC does."
+        f"What it does well and where it fails: {report.as_uri()}\n"
+        f"Figures are in {folder / 'plots'}, metrics in {folder / 'metrics'}; "
+        "`dvc metrics show` and `dvc plots show` show them there the way DVC does."
     )

@@ -28,10 +28,9 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and move it to `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in path.parent.glob(
-        f".{glob.escape(path.stem)}.tmp*"
-    ):  # by a run that was killed
-        abandoned.unlink()
+    # What a run left that was killed; stages run alone, so nobody is writing it.
+    for abandoned in path.parent.glob(f".{glob.escape(path.stem)}.tmp*{path.suffix}"):
+        abandoned.unlink(missing_ok=True)
     # The ending stays last: some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.tmp{secrets.token_hex(8)}{path.suffix}")
     try:

@@ -7,13 +7,14 @@ the meantime for what gave the result: https://github.com/treeverse/dvc/issues/1
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline import STARTED
+from pipeline import CODE_AT_START
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, read_declared, select
 
@@ -36,8 +37,9 @@ class Inputs:
     stage: str
     deps: list[str]
     declared: list[str]  # the names of the parameters
+    outputs: list[str]  # what it has to write
     params: dict[str, Any]
-    files: dict[str, FileState]
+    files: dict[str, FileState]  # the dependencies, and what is below those that are folders
 
     def fingerprint(self) -> str:
         """Return a SHA-256 that is the same for the same inputs, wherever they lie."""
@@ -71,20 +73,26 @@ def observe(stage: str) -> Inputs:
         PipelineError: a dependency is missing or was changed after the process started, or a
             library is not of the version that `requirements.txt` pins, and so says to DVC.
     """
-    declaration = load_yaml("dvc.yaml")["stages"][stage]
-    deps, declared = declaration["deps"], declaration["params"]
-    params = read_declared(declared)
     try:
-        files = {path: _state(path) for path in _files(deps)}
-    except FileNotFoundError as error:
-        raise PipelineError(f"{error.filename} is missing; run `dvc repro`") from None
+        declaration = load_yaml("dvc.yaml")["stages"][stage]
+        deps, declared = declaration["deps"], declaration["params"]
+        entries = [e for kind in ("outs", "metrics", "plots") for e in declaration.get(kind, ())]
+    except (AttributeError, KeyError, TypeError):
+        raise PipelineError(f"dvc.yaml does not declare the stage {stage} in full") from None
+    params = read_declared(declared)
+    files = {}
+    for path in _files(deps):
+        if not Path(path).is_file():  # what is no file may block for ever
+            raise PipelineError(f"{path} is missing or not a file; run `dvc repro`")
+        files[path] = _state(path)
     # Code that is loaded already may be of before the change.
-    late = [p for p, state in files.items() if p.endswith(".py") and state.touched > STARTED]
+    late = [p for p, state in files.items() if state.touched != CODE_AT_START.get(p, state.touched)]
     if late:
         reason = "changed after the stage was started; run it again"
         raise PipelineError("\n".join(f"{path} {reason}" for path in late))
     _check_versions()
-    return Inputs(stage, deps, declared, params, files)
+    outputs = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+    return Inputs(stage, deps, declared, outputs, params, files)
 
 
 def _files(paths: Iterable[str]) -> Iterator[str]:
@@ -120,11 +128,8 @@ def _unchanged(path: str, before: FileState | None) -> bool:
 
 
 def _check_versions() -> None:
-    for line in Path(REQUIREMENTS).read_text(encoding="utf-8").splitlines():
-        name, separator, rest = line.partition("==")
-        if not separator:
-            continue
-        pinned = rest.split()[0]
+    text = Path(REQUIREMENTS).read_text(encoding="utf-8", errors="replace")
+    for name, pinned in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE):
         try:
             installed = version(name)
         except PackageNotFoundError:  # pinned for another platform

@@ -8,8 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Wait, and say so, until no other process of this project is inside `alone(name)`."""
+def alone(name: str) -> Iterator[int]:
+    """Wait, and say so, until no other process of this project is inside `alone(name)`.
+
+    Gives the file descriptor of the lock: a process that inherits it holds the lock as well.
+    """
     path = Path(f".dvc/tmp/{name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -18,4 +21,4 @@ def alone(name: str) -> Iterator[None]:
         except BlockingIOError:
             print(f"waiting for another {name} that is running here", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -24,39 +25,126 @@ class Section(BaseModel):
 Schema = TypeVar("Schema", bound=Section)
 
 
-class _Loader(yaml.CSafeLoader):
-    """A `CSafeLoader`, several times as fast as `SafeLoader`, that takes `1e-05` for a number.
+# Which unquoted scalars are not text: the rules of ruamel.yaml for YAML 1.2, in its order.
+_NOT_TEXT = re.compile(
+    r"""
+      (?P<bool>true|True|TRUE|false|False|FALSE)
+    | (?P<float>[-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+]?[0-9]+)?
+              | [-+]?[0-9][0-9_]*[eE][-+]?[0-9]+
+              | [-+]?\.[0-9_]+([eE][-+][0-9]+)?
+              | [-+]?\.(inf|Inf|INF) | \.(nan|NaN|NAN))
+    | (?P<int>(?!_)([-+]?0b[01_]+ | [-+]?0o?[0-7_]+ | [-+]?[0-9_]+ | [-+]?0x[0-9a-fA-F_]+))
+    | (?P<null>~|null|Null|NULL|)
+    | (?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt\ \t].*)?)
+    | (?P<merge><<) | (?P<value>=)
+    """,
+    re.VERBOSE,
+)
+_BASES = {"0b": 2, "0o": 8, "0x": 16}
+_CONVERTERS: dict[str, Callable[[str], bool | int | float | None]] = {
+    "bool": lambda text: text == "true",
+    "int": lambda text: int(text, _BASES.get(text.lstrip("-+")[:2], 10)),
+    "float": lambda text: float(text.replace(".inf", "inf").replace(".nan", "nan")),
+    "null": lambda _: None,
+}
+_LONGEST_NUMBER = 400  # characters
+_DEEPEST = 100  # levels of nesting
 
-    PyYAML follows YAML 1.1 and reads it as text; DVC follows YAML 1.2 and writes numbers so.
+
+class _Reader:
+    """Reads a YAML document as DVC does, that is as ruamel.yaml does, with PyYAML's parser in C.
+
+    PyYAML's own loaders follow YAML 1.1, in which `032` is 26 and `yes` is true. What the two
+    libraries may still read differently is refused: tags, anchors, dates, keys that are not text.
     """
 
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+    def document(self) -> Any:
+        """Return what the text holds; None if it is empty."""
+        next(self.events)
+        start = next(self.events)
+        if isinstance(start, yaml.StreamEndEvent):
+            return None
+        if start.version or start.tags:
+            raise self.error(start, "directives (%) are not supported")
+        content = self.value(next(self.events))
+        next(self.events)
+        if not isinstance(after := next(self.events), yaml.StreamEndEvent):
+            raise self.error(after, "a second document is not supported")
+        return content
+
+    def value(self, event: Any, level: int = 0, in_flow: bool = False) -> Any:
+        """Return what begins with `event`, inside [] or {} or not."""
+        if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag:
+            raise self.error(event, "anchors (&), aliases (*) and tags (!) are not supported")
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event, in_flow)
+        if level == _DEEPEST:
+            raise self.error(event, f"more than {_DEEPEST} levels of nesting are not supported")
+        inside = level + 1, event.flow_style
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = []
+            while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
+                items.append(self.value(item, *inside))
+            return items
+        content: dict[str, Any] = {}
+        while not isinstance(item := next(self.events), yaml.MappingEndEvent):
+            key = self.value(item, *inside)
+            if not isinstance(key, str):
+                raise self.error(item, f"the key {key!r} is not text; put it in quotes")
+            if key in content:
+                raise self.error(item, f"the key {key} is there twice")
+            content[key] = self.value(next(self.events), *inside)
+        return content
+
+    def scalar(self, event: Any, in_flow: bool) -> Any:
+        """Return the text, the number or the like that a scalar stands for."""
+        text: str = event.value
+        if not event.implicit[0]:  # quoted
+            return text
+        if in_flow and (":" in text or "?" in text):
+            raise self.error(event, f"{text[:40]} needs quotes, for its : or ? inside [] or {{}}")
+        kind = _NOT_TEXT.fullmatch(text)
+        if kind is None:
+            return text
+        convert = _CONVERTERS.get(str(kind.lastgroup))
+        try:
+            if convert and len(text) <= _LONGEST_NUMBER:
+                return convert(text.replace("_", "").lower())
+        except ValueError:  # such as `0x_`
+            pass
+        raise self.error(event, f"{text[:40]} is neither a number nor text; put text in quotes")
+
+    def error(self, event: Any, reason: str) -> PipelineError:
+        return PipelineError(f"{self.name}, line {event.start_mark.line + 1}: {reason}")
 
 
 def load_yaml(path: str) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
+    """Return the mapping that a YAML file holds, as DVC reads it.
 
     Raises:
-        PipelineError: the file is missing, is not YAML, or holds no mapping.
+        PipelineError: the file is missing, cannot be read, or `parse_yaml` refuses it.
     """
+    if not Path(path).is_file():  # what is no file may block for ever
+        raise PipelineError(f"{path} is missing or not a file; run from the project's root")
     try:
-        return parse_yaml(Path(path).read_bytes(), path)
-    except FileNotFoundError:
-        raise PipelineError(f"{path} is missing; run from the project's root folder") from None
+        return parse_yaml(Path(path).read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError:
+        raise PipelineError(f"{path} is not encoded in UTF-8") from None
 
 
-def parse_yaml(text: str | bytes, name: str) -> dict[str, Any]:
-    """Return the mapping that YAML text holds; errors call it `name`.
+def parse_yaml(text: str, name: str) -> dict[str, Any]:
+    """Return the mapping that YAML text holds, as DVC reads it; errors call it `name`.
 
     Raises:
-        PipelineError: it is not YAML, or holds no mapping.
+        PipelineError: it is not YAML, holds no mapping, or what DVC might read differently.
     """
     try:
-        content = _Loader(text).get_single_data()
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+        content = _Reader(text, name).document()
+    except yaml.YAMLError as error:
         raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise PipelineError(f"{name} holds {type(content).__name__}, not a mapping of parameters")

@@ -39,9 +39,12 @@ def reading(path: Path, name: str = "") -> Iterator[BinaryIO]:
 
 def _reason(error: Exception) -> str:
     """Return what is wrong in one printable line."""
-    text = str(error) or type(error).__name__
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    elif isinstance(error, (OSError, ValueError)):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}"
     text = textwrap.shorten(text, REASON_LENGTH, placeholder=" ...")
     return text if text.isprintable() else ascii(text)

@@ -1,13 +1,14 @@
 """Running a stage: alone, on checked parameters, with proof that its inputs stayed as they were."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic
 
-from pipeline.core import guard
-from pipeline.core.errors import PipelineError
+from pipeline.core import guard, outputs
+from pipeline.core.errors import PipelineError, printable
 from pipeline.core.lock import alone
 from pipeline.core.params import Schema, check_params
 
@@ -26,8 +27,15 @@ class ActiveStage(Generic[Schema]):
 
 
 @contextmanager
-def active(name: str, schema: type[Schema]) -> Iterator[ActiveStage[Schema]]:
+def active(
+    name: str, schema: type[Schema], scratch: Collection[Path] = ()
+) -> Iterator[ActiveStage[Schema]]:
     """Do the work of stage `name` in this block.
+
+    Args:
+        name: of the stage in `dvc.yaml`.
+        schema: of the parameters that it declares.
+        scratch: files that it may leave beside its outputs.
 
     Exits with status 1 and a line on standard error where the user can fix what is wrong, so that
     DVC records nothing.
@@ -35,11 +43,13 @@ def active(name: str, schema: type[Schema]) -> Iterator[ActiveStage[Schema]]:
     try:
         with alone("stage"):
             inputs = guard.observe(name)
+            written = outputs.watch()
             yield ActiveStage(check_params(schema, inputs.params), inputs)
             inputs.check()
+            outputs.check(inputs.outputs, written, scratch)
     except (PipelineError, OSError) as error:
         for line in str(error).splitlines():
-            print(f"{name}: {line}", file=sys.stderr)
+            print(f"{name}: {printable(line)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted")

@@ -7,8 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What the user may have set for other projects: all of it can change results.
-FOREIGN = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
+from pipeline.core import process
+
+# What the user may have set for other projects: it changes results, or ends in an error.
+FOREIGN = (
+    "DNNL_",
+    "HDF5_DRIVER",
+    "KERAS_",
+    "ONEDNN_",
+    "PROTOCOL_BUFFERS_",
+    "TENSORFLOW_",
+    "TF_",
+    "XLA_",
+)
 
 SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -40,8 +51,7 @@ def start(*, jit_compile: bool) -> None:
     its result, so the number of threads is fixed. What XLA compiles runs on one; the ordinary
     operations use two, and are told to be deterministic, which XLA always is.
     """
-    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-        del os.environ[name]
+    process.forget_settings(FOREIGN)
     os.environ.update(SETTINGS)
     with _without_chatter(), _quickly():
         import keras

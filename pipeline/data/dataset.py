@@ -48,12 +48,14 @@ class Reference(Section):
         accuracy: the share of images that were right.
         images: on how many it was measured, where that is known.
         url: who says so.
+        claimed: whether it is the word of one author, which nobody has reproduced.
     """
 
     name: str
     accuracy: float = Field(gt=0, lt=1)
     images: int | None = Field(ge=1)
     url: str
+    claimed: bool = False
 
 
 class Description(Section):
@@ -102,12 +104,17 @@ class Description(Section):
 
     @property
     def suffix(self) -> str:
-        """What to put after a metric or a title, so that nobody takes synthetic for real."""
-        return " (synthetic data)" if self.source == "synthetic" else ""
+        """What to put after a metric or a title."""
+        return label(self.source)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         write_json(path, self.model_dump())
+
+
+def label(source: str | None) -> str:
+    """Return what to put after a metric or a title, so that nobody takes synthetic for real."""
+    return " (synthetic data)" if source == "synthetic" else ""
 
 
 def load_description(path: Path, name: str = "") -> Description:

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +16,15 @@ from tqdm import tqdm
 
 from pipeline.core import dvc_cache
 from pipeline.core.artifacts import write_bytes
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, printable
 from pipeline.data.dataset import RAW, RAW_DESCRIPTION, Description, Reference
 
 MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 3  # for each URL
+DEADLINE = 60.0  # seconds for a file from one place, beside those for its size
+SLOWEST = 50_000.0  # bytes a second
 BACK_OFF = 0.5  # seconds before the second attempt, doubled before each further one
 
 
@@ -82,26 +87,34 @@ DESCRIPTION = Description(
     preparation="garment",
     licence="MIT",
     url="https://github.com/zalandoresearch/fashion-mnist",
-    # People were shown 1,000 images; the best is WRN40-4, as listed by the data set's authors.
+    # Not the 0.967 that the data set's authors list: it is of the data before duplicates went, as
+    # is 0.96 of the paper on random erasing, of which 0.9555 was left (a mean of several runs).
     references=(
         Reference(
-            name="People",
+            name="People without training in fashion",
             accuracy=0.835,
             images=1_000,
             url="https://github.com/zalandoresearch/fashion-mnist#benchmark",
         ),
         Reference(
-            name="Best model listed",
-            accuracy=0.967,
+            name="ResNet-20 with random erasing",
+            accuracy=0.9555,
             images=None,
-            url="https://github.com/zalandoresearch/fashion-mnist#benchmark",
+            url="https://github.com/zhunzhong07/Random-Erasing/issues/10",
+        ),
+        Reference(
+            name="Fine-tuned DARTS",
+            accuracy=0.9691,
+            images=None,
+            url="https://arxiv.org/abs/2006.09042",
+            claimed=True,
         ),
     ),
 )
 
 
-class WrongContentError(Exception):
-    """What a mirror gave is not the file that was asked for."""
+class UnusableError(Exception):
+    """A place did not give the file that was asked for, or not in time."""
 
 
 class UnreachableError(PipelineError):
@@ -118,8 +131,14 @@ def fetch(mirrors: Sequence[str]) -> None:
         UnreachableError: no place has one of the files; names each place and its reason.
     """
     for file in FILES:
-        if not _present(file):
-            write_bytes(RAW / file.name, _fetch_one(file, [*local_places(), *mirrors]))
+        path = RAW / file.name
+        try:
+            if path.is_file():
+                _check(file, path.read_bytes())
+                continue
+        except UnusableError as error:
+            print(f"{path} {error}: replacing it", flush=True)
+        write_bytes(path, _fetch_one(file, [*local_places(), *mirrors]))
     DESCRIPTION.write(RAW_DESCRIPTION)
 
 
@@ -131,38 +150,35 @@ def local_places() -> Iterator[str]:
     for parent in Path.cwd().parents:
         if os.path.isdir(folder := parent / "shared" / "fashion-mnist"):  # noqa: PTH112 (never raises)
             yield str(folder)
-    keras_home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    keras_home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111 (never raises)
     if os.path.isdir(folder := Path(keras_home) / "datasets" / "fashion-mnist"):  # noqa: PTH112
         yield str(folder)
 
 
-def _present(file: RawFile) -> bool:
-    try:
-        _check(file, (RAW / file.name).read_bytes())
-    except (FileNotFoundError, WrongContentError):
-        return False
-    return True
-
-
 def _fetch_one(file: RawFile, places: Sequence[str]) -> bytes:
-    reasons = []
+    reasons: dict[str, str] = {}
     for place, read in [
         ("DVC's cache", _read_cache),
         *((place, _reader(place)) for place in places),
     ]:
         try:
-            content = read(file)
+            with _deadline(DEADLINE + file.size / SLOWEST):
+                content = read(file)
             _check(file, content)
-        except (OSError, WrongContentError) as error:
-            reasons.append(f"  {place}: {_reason(error)}")
+        # A server can make the libraries below fail in any way; the next place may still serve.
+        except Exception as error:  # noqa: BLE001
+            reasons[place] = f"{_shown(place)}: {_shown(_reason(error))}"
         else:
-            print(f"{file.name}: from {place}", flush=True)
+            chosen = os.environ.get(MIRROR_VARIABLE)
+            if chosen in reasons:
+                print(f"{file.name}: not from {MIRROR_VARIABLE}: {reasons[chosen]}", flush=True)
+            print(f"{file.name}: from {_shown(place)}", flush=True)
             return content
     raise UnreachableError(
         "\n".join(
             [
                 f"no mirror has {file.name}:",
-                *reasons,
+                *(f"  {reason}" for reason in reasons.values()),
                 f"set {MIRROR_VARIABLE} to a folder or URL that holds the four files, "
                 "or data.source to synthetic in params.yaml",
             ]
@@ -173,7 +189,13 @@ def _fetch_one(file: RawFile, places: Sequence[str]) -> bytes:
 def _reader(place: str) -> Callable[[RawFile], bytes]:
     if place.startswith(("http://", "https://")):
         return lambda file: _download(file, place)
-    return lambda file: (Path(place) / file.name).read_bytes()
+    return lambda file: _read(Path(place) / file.name)
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():  # what is no file may block for ever
+        raise FileNotFoundError(path)
+    return path.read_bytes()
 
 
 def _read_cache(file: RawFile) -> bytes:
@@ -182,9 +204,25 @@ def _read_cache(file: RawFile) -> bytes:
 
 def _check(file: RawFile, content: bytes) -> None:
     if len(content) != file.size:
-        raise WrongContentError(f"has {len(content)} bytes, not {file.size}")
+        raise UnusableError(f"has {len(content)} bytes, not the {file.size} of Fashion-MNIST")
     if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
-        raise WrongContentError(f"has SHA-256 {found}, not {file.sha256}")
+        raise UnusableError(f"has SHA-256 {found}, not Fashion-MNIST's {file.sha256}")
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Interrupt the block after so long, also where a server sends a byte now and then."""
+
+    def expire(*_: object) -> None:
+        raise UnusableError(f"took more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _download(file: RawFile, base_url: str) -> bytes:
@@ -243,4 +281,9 @@ def _reason(error: Exception) -> str:
         return "cannot be reached"
     if isinstance(error, FileNotFoundError):
         return "does not have the file"
-    return str(error)
+    return str(error) or type(error).__name__
+
+
+def _shown(text: str) -> str:
+    """Return `text` without the passwords of URLs, and without what would control a terminal."""
+    return printable(re.sub(r"://([^/]*|[^/@]*:(?!\d*/).*)@", "://", text))

@@ -23,8 +23,7 @@ from pipeline.data.dataset import Description
 
 UNSIGNED_BYTE, SHORT = 0x08, 0x0B
 TYPES: dict[int, np.dtype[Any]] = {UNSIGNED_BYTE: np.dtype(np.uint8), SHORT: np.dtype(">i2")}
-MAX_BYTES = 2**36  # of an array, more than that of the largest data set allowed
-PART = 2**23  # bytes of an array in memory at a time
+PART = 2**23  # bytes of an array that are in memory at a time
 
 Labels = NDArray[Any]  # [N], uint8 or, of more than 256 classes, uint16
 
@@ -109,8 +108,9 @@ def read_labels(images_path: Path, labels_path: Path, description: Description) 
         )
     if len(labels) == 0:
         raise PipelineError(f"{labels_path} is empty")
+    classes = len(description.classes)
     for label in (labels.min(), labels.max()):
-        if not 0 <= label < (classes := len(description.classes)):
+        if not 0 <= label < classes:
             raise PipelineError(
                 f"{labels_path} has a label {label}; allowed are 0 to {classes - 1}"
             )
@@ -128,21 +128,21 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
 
 def _header(content: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:
     start = content.read(4)
-    dimensions = start[3] if len(start) == 4 else 1
-    start += content.read(4 * dimensions)
-    if len(start) < 4 + 4 * dimensions:
+    if len(start) < 4:
         raise ValueError(f"it ends in its header, after {len(start)} bytes")
-    zero, kind, _, *shape = struct.unpack(f">HBB{dimensions}I", start)
+    zero, kind, dimensions = struct.unpack(">HBB", start)
     if zero != 0:
         raise ValueError(f"it starts with {start[:2].hex()}, not with 0000 as IDX files do")
     if kind not in TYPES:
         raise ValueError(
             f"its elements are of type 0x{kind:02x}, not 0x08 (unsigned byte) or 0x0b (short)"
         )
+    rest = content.read(4 * dimensions)
+    if len(rest) < 4 * dimensions:
+        raise ValueError(f"it ends in its header, after {len(start + rest)} bytes")
+    shape = struct.unpack(f">{dimensions}I", rest)
     if not shape:
         raise ValueError("it has no dimensions")
-    if (size := math.prod(shape)) > MAX_BYTES:
-        raise ValueError(
-            f"its dimensions {tuple(shape)} take {size:,} bytes of {MAX_BYTES:,} allowed"
-        )
-    return TYPES[kind], tuple(shape)
+    if (row := math.prod(shape[1:])) > PART:
+        raise ValueError(f"its rows of {list(shape[1:])} take {row:,} bytes of {PART:,} allowed")
+    return TYPES[kind], shape

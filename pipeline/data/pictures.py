@@ -120,7 +120,8 @@ def _decode(path: Path) -> Image.Image:
 def _eight_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """Scale greys of 8, 10, 12, 14 or 16 bits, whichever the brightest needs, to 8."""
     bits = max(8, int(pixels.max()).bit_length() + 1 & ~1)
-    return np.round(pixels * (255 / ((1 << bits) - 1))).astype(np.uint8)
+    scaled: NDArray[np.float64] = np.round(pixels * (255 / (2**bits - 1)))
+    return scaled.astype(np.uint8)
 
 
 def _laid_on(colour: str, image: Image.Image) -> Image.Image:

@@ -1,9 +1,10 @@
 """Applying a saved model to images."""
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 2_000
-MAX_BYTES = 2**31  # of a model; the largest preset makes 30 MB
+MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
+MAX_BYTES = 2**31  # of a model
 
 
 def load_model(path: Path, description: Description, *, name: str = "") -> "keras.Model":
@@ -34,24 +36,56 @@ def load_model(path: Path, description: Description, *, name: str = "") -> "kera
         PipelineError: the file is missing, or is not such a model.
     """
     with reading(path, name) as file, zipfile.ZipFile(file) as archive:
-        # Keras stores without compression, so that nothing is larger than the file itself.
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("it is compressed, as Keras leaves no model")
-        if (size := sum(entry.file_size for entry in archive.infolist())) > MAX_BYTES:
-            raise ValueError(f"it unpacks to {size:,} bytes; allowed are {MAX_BYTES:,}")
-        compiled = json.loads(archive.read("config.json"))["compile_config"]["jit_compile"]
+        size = _check_members(archive)
+        config = json.loads(archive.read("config.json"))
+        compiled = config["compile_config"].pop("jit_compile")
         if not isinstance(compiled, bool):
             raise ValueError(f"jit_compile is {compiled!r}")
     tensorflow_runtime.start(jit_compile=compiled)
     import keras
 
-    with reading(path, name):
+    with reading(path, name) as file, zipfile.ZipFile(file) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's, about what ends in an error here
+        _check_weights(archive)
+        config["compile_config"] = None
+        with keras.StatelessScope(initialize_variables=False):  # without memory for its weights
+            _check_model(keras.saving.deserialize_keras_object(config), description, size)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        model.compile(jit_compile=compiled)
-        found = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
-        if found != [(None, *description.shape), (None, len(description.classes))]:
-            raise ValueError(f"it maps {found[:-1]} to {found[-1:]}")
+    model.compile(jit_compile=compiled)
     return model
+
+
+def _check_members(archive: zipfile.ZipFile) -> int:
+    """Return how many bytes a model unpacks to; one of this project has three files, stored."""
+    entries = archive.infolist()
+    if sorted(entry.filename for entry in entries) != MEMBERS:
+        raise ValueError(f"it does not hold {', '.join(MEMBERS)}, and nothing else")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed")
+    if (size := sum(entry.file_size for entry in entries)) > MAX_BYTES:
+        raise ValueError(f"it holds {size:,} bytes; allowed are {MAX_BYTES:,}")
+    return size
+
+
+def _check_weights(archive: zipfile.ZipFile) -> None:
+    """Refuse weights that are compressed, in another file, or not there at all."""
+    import h5py
+
+    def check(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.id.get_storage_size() != item.nbytes:
+            raise ValueError(f"its {name} is not stored in it as it is")
+
+    with h5py.File(archive.open("model.weights.h5")) as weights:
+        weights.visititems(check)
+
+
+def _check_model(model: "keras.Model", description: Description, max_bytes: int) -> None:
+    shape, classes = description.shape, len(description.classes)
+    found = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
+    if found != [(None, *shape), (None, classes)]:
+        raise ValueError(f"it maps {found[:-1]} to {found[-1]}, not {(None, *shape)} to {classes}")
+    if 4 * model.count_params() > max_bytes:
+        raise ValueError(f"it has {model.count_params():,} weights, more than are in the file")
 
 
 def predict(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:

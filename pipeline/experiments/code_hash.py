@@ -3,20 +3,20 @@
 import ast
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
-from pipeline.experiments.revisions import read
-
+Reader = Callable[[str], str]  # returns the text of a file of one commit, by its path
 OWN = ("pipeline", "stages")
 
 
-def code_hash(paths: list[str], commit: str | None) -> str:
-    """Return a hash of the files of `commit`, or of the workspace for None.
+def code_hash(paths: list[str], read: Reader) -> str:
+    """Return a hash of the files of these paths.
 
     Comments, docstrings, layout, and from where the project's own names are imported do not count;
     of `requirements.txt`, only names and versions do.
     """
-    meanings = sorted(_meaning(path, read(path, commit)) for path in paths)
+    meanings = sorted(_meaning(path, read(path)) for path in paths)
     return short_hash(meanings)
 
 

@@ -17,11 +17,16 @@ def describe() -> dict[str, Any]:
         "processor": model,
         "instruction_sets": [flag for flag in flags if flag.startswith(EXTENSIONS)],
         "cores": os.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0)),
+        "cores_usable": _usable_cores(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
         "packages": dict(sorted((d.name.lower(), d.version) for d in distributions())),
     }
+
+
+def _usable_cores() -> int | None:
+    """Return on how many cores this process may run; where nothing limits it, on all (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _processor() -> tuple[str, list[str]]:

@@ -4,22 +4,27 @@ import csv
 import json
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.core.artifacts import write_csv
+from pipeline.core.artifacts import write_csv, write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml
 from pipeline.experiments import environment, presets
-from pipeline.experiments.code_hash import code_hash, short_hash
-from pipeline.experiments.revisions import read
+from pipeline.experiments.code_hash import Reader, code_hash, short_hash
+from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
+from pipeline.experiments.revisions import read, resolve
+from pipeline.experiments.workspace import call, checkout, child_environment, data_in_reach
 
 ROWS = "results.yaml"
 TABLE = Path("results.csv")
+TRAINED_BY = ("preprocess", "model", "train")  # the sections that decide on a model, with the data
 # What the stage `train` prints; a clock is never part of what it writes.
 TRAINED = re.compile(r"^trained in ([\d.]+) s, ([\d.]+) s of processor time", re.MULTILINE)
 
@@ -98,16 +103,16 @@ class Result:
     processor_seconds: float | None
 
     @classmethod
-    def of(cls, name: str, commit: str | None, log: str) -> Self:
-        """Return what the experiment at `commit` gave, or the workspace for None.
+    def of(cls, name: str, read: Reader, log: str = "") -> Self:
+        """Return what an experiment gave, by its files and by what it printed.
 
         Raises:
             PipelineError: it has no validation images.
         """
-        params = parse_yaml(read(PARAMS_FILE, commit), PARAMS_FILE)
-        evaluated = json.loads(read("metrics/evaluate.json", commit))
-        trained = json.loads(read("metrics/train.json", commit))
-        history = list(csv.DictReader(read("plots/history.csv", commit).splitlines()))
+        params = parse_yaml(read(PARAMS_FILE), PARAMS_FILE)
+        evaluated = json.loads(read("metrics/evaluate.json"))
+        trained = json.loads(read("metrics/train.json"))
+        history = list(csv.DictReader(read("plots/history.csv").splitlines()))
         if "validation" not in evaluated:
             raise PipelineError(f"experiment {name} has no validation images to judge it by")
         times = TRAINED.search(log)
@@ -115,8 +120,8 @@ class Result:
             experiment=name,
             seed=params["seed"],
             params=hash_params(params),
-            code=train_code(commit),
-            model=_train_lock(commit)["outs"][0]["md5"],
+            code=train_code(read),
+            model=hashes(_train_record(read).outs)["models/model.keras"],
             machine=_machine(),
             validation_accuracy=evaluated["validation"]["accuracy"],
             test_accuracy=evaluated["test"]["accuracy"],
@@ -152,7 +157,7 @@ def load_sections() -> list[Section]:
     try:
         sections: list[Section] = rule.validate_python(load_yaml(ROWS).get("sections"))
     except ValidationError as error:
-        raise PipelineError(f"{ROWS}: {_first(error, 'sections')}") from None
+        raise PipelineError(f"{ROWS}: sections.{first_fault(error)}") from None
     return sections
 
 
@@ -169,7 +174,7 @@ def load_table() -> Table:
             rows = [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
         results = TypeAdapter(list[Result]).validate_python(rows)
     except ValidationError as error:
-        raise PipelineError(f"{TABLE}: {_first(error, 'row')}; `git restore` it") from None
+        raise PipelineError(f"{TABLE}: row {first_fault(error)}; `git restore` it") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise PipelineError(f"{TABLE} is not a table: {error}; `git restore` it") from None
     return {result.experiment: result for result in results}
@@ -191,6 +196,29 @@ def add_finished(sections: list[Section], table: Table) -> None:
             table[result.experiment] = result
 
 
+def check(row: Row, table: Table) -> list[str]:
+    """Run seed 0 of a row again, by the last commit, and take the row over if it agrees.
+
+    Returns:
+        The figures that differ, other than timings; none where the row was taken over: it then
+        counts as recorded with the code of that commit.
+    """
+    recorded = of(row, table)
+    with checkout(resolve("HEAD")) as folder:
+        write_json(folder / PARAMS_FILE, row.params() | {"seed": recorded[0].seed})  # it is YAML
+        command = [sys.executable, "-m", "dvc", "repro", "evaluate"]
+        if call(command, folder, child_environment() | data_in_reach()):
+            raise PipelineError(f"{recorded[0].experiment} fails with the code of the last commit")
+        again = Result.of(recorded[0].experiment, lambda path: (folder / path).read_text("utf-8"))
+    differences = recorded[0].differences(again)
+    if not differences:
+        for result in recorded:
+            table[result.experiment] = replace(result, code=again.code)
+        first = table[again.experiment]
+        table[again.experiment] = replace(first, model=again.model)
+    return differences
+
+
 def of(row: Row, table: Table) -> list[Result]:
     """Return the results of a row, by seed.
 
@@ -209,22 +237,29 @@ def of(row: Row, table: Table) -> list[Result]:
     return [table[name] for name in row.names()]
 
 
-def train_code(commit: str | None) -> str:
-    """Return a hash of what trains at `commit`, or in the workspace: code and library versions."""
-    paths = [dep["path"] for dep in _train_lock(commit)["deps"]]
-    return code_hash([path for path in paths if not path.startswith("data/")], commit)
+def train_code(read: Reader) -> str:
+    """Return a hash of what trains: code and library versions."""
+    paths = [file.path for file in _train_record(read).deps]
+    return code_hash([path for path in paths if not path.startswith("data/")], read)
 
 
 def hash_params(params: dict[str, Any]) -> str:
-    """Return a hash of what is trained on what, the seed aside."""
-    source = params["data"]["source"]
-    drawn = params["data"]["synthetic"] if source == "synthetic" else None
-    return short_hash([source, drawn, *(params[name] for name in ("preprocess", "model", "train"))])
+    """Return a hash of what is trained on what, the seed aside.
+
+    Empty parameters do not count: one that a later version adds leaves the rows as they are.
+    """
+    data = params["data"]
+    parts = {"source": data["source"], **{name: params[name] for name in TRAINED_BY}}
+    if data["source"] in data:  # the synthetic images, or the folder
+        parts[data["source"]] = data[data["source"]]
+    return short_hash({name: v for name, v in presets.flat(parts).items() if v is not None})
 
 
-def _train_lock(commit: str | None) -> dict[str, Any]:
-    recorded: dict[str, Any] = parse_yaml(read("dvc.lock", commit), "dvc.lock")["stages"]["train"]
-    return recorded
+def _train_record(read: Reader) -> Record:
+    lock = parse_lock(read(LOCK))
+    if "train" not in lock:
+        raise PipelineError(f"{LOCK} records no run of the stage train; run `dvc repro`")
+    return lock["train"]
 
 
 def _finished(wanted: set[str]) -> Iterator[Result]:
@@ -236,7 +271,7 @@ def _finished(wanted: set[str]) -> Iterator[Result]:
         for entry, done in queue.iter_success():
             if entry.name in wanted and done is not None:
                 log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
-                yield Result.of(entry.name, str(done.ref_info), log)
+                yield Result.of(entry.name, partial(read, commit=str(done.ref_info)), log)
 
 
 def _machine() -> str:
@@ -246,8 +281,3 @@ def _machine() -> str:
         f"{machine['cores']} cores of an {machine['processor']}, Python {machine['python']}, "
         f"TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
     )
-
-
-def _first(error: ValidationError, root: str) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, (root, *first['loc'])))}: {first['msg'].lower()}"

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.experiments.results import TABLE, Result, Section, Table, of, train_code
+from pipeline.experiments.revisions import read
 
 PAGE = Path("RESULTS.md")
 COLUMNS = (
@@ -78,7 +80,7 @@ def write(sections: list[Section], table: Table) -> None:
 
 def _introduction(groups: list[Group]) -> str:
     machines = {result.machine for group in groups for result in group.members}
-    code = train_code(None)
+    code = train_code(partial(read, commit=None))
     older = [group.name for group in groups if {m.code for m in group.members} != {code}]
     note = (
         f"\nRecorded with earlier code of the stage `train`: {', '.join(older)}.\n" if older else ""

@@ -1,7 +1,7 @@
 """The revisions that a user may name, and the files they hold, with nothing checked out."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
@@ -21,7 +21,7 @@ def resolve(revision: str) -> str:
         return commits[0]
     if commits:
         raise PipelineError(f"{revision} names {len(commits)} experiments: {', '.join(commits)}")
-    raise PipelineError(f"{revision} is no branch, tag, commit or experiment")
+    raise PipelineError(f"{revision} is not a branch, tag, commit or experiment")
 
 
 def experiments() -> Iterator[tuple[str, str]]:
@@ -35,7 +35,10 @@ def experiments() -> Iterator[tuple[str, str]]:
 
 def read(path: str, commit: str | None) -> str:
     """Return a text file, as `read_bytes` does."""
-    return read_bytes(path, commit).decode("utf-8")
+    try:
+        return read_bytes(path, commit).decode("utf-8")
+    except UnicodeDecodeError:
+        raise PipelineError(f"{path} is not encoded in UTF-8") from None
 
 
 def read_bytes(path: str, commit: str | None) -> bytes:
@@ -48,7 +51,7 @@ def read_bytes(path: str, commit: str | None) -> bytes:
     """
     if commit is None:
         return Path(path).read_bytes()
-    kept = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
+    kept = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, check=False)
     if kept.returncode == 0:
         return kept.stdout
     # Slow to import, and git has most of what is asked for.
@@ -56,20 +59,50 @@ def read_bytes(path: str, commit: str | None) -> bytes:
     from dvc.exceptions import DvcException, PathMissingError
 
     try:
-        return bytes(dvc.api.read(path, rev=commit, mode="rb"))
+        return bytes(dvc.api.read(f"{prefix()}{path}", rev=commit, mode="rb"))
     except PathMissingError:
         raise FileNotFoundError(path) from None
     except DvcException as error:
         raise PipelineError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def git(*arguments: str) -> str:
+def prefix() -> str:
+    """Return the path of the project in its git repository: empty, or with a slash at the end."""
+    return git("rev-parse", "--show-prefix").rstrip("\n")
+
+
+def check_not_shallow() -> None:
+    """Check that git has the whole history here.
+
+    Raises:
+        PipelineError: it has not, and there DVC loses experiments without a word:
+            https://github.com/treeverse/dvc/issues/7547.
+    """
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
+        raise PipelineError(
+            "this is a shallow clone, in which DVC loses experiments; "
+            "`git fetch --unshallow` brings the rest of the history"
+        )
+
+
+def git(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Return what a git command prints.
+
+    Args:
+        arguments: the command and its arguments.
+        environment: the environment variables of the command; those of this process for None.
 
     Raises:
         PipelineError: it fails.
     """
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",  # a file's name may be anything
+        check=False,
+    )
     if done.returncode:
-        raise PipelineError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'}")
+        raise PipelineError(f"git: {' '.join(done.stderr.split()) or 'failed'}")
     return done.stdout

@@ -1,23 +1,45 @@
 """What a run has recorded: its metrics, its predictions, and which runs differ by seed alone."""
 
 import csv
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, parse_yaml
-from pipeline.experiments.revisions import experiments, read, resolve
+from pipeline.core.params import PARAMS_FILE
+from pipeline.experiments import revisions
+from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
 
 METRICS = "metrics/evaluate.json"
 PREDICTIONS = "plots/predictions.csv"
 
 Classes = NDArray[np.str_]  # [N], a name for each test image
+
+
+class Metrics(BaseModel):
+    """What `evaluate` measured, by dotted names.
+
+    Attributes:
+        source: the data; the first results did not say.
+        accuracy: `test.accuracy`.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, FiniteFloat]
+
+    source: str | None = None
+    accuracy: FiniteFloat = Field(alias="test.accuracy")
+
+    def by_name(self) -> dict[str, str | float]:
+        """Return all that the file holds."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 @dataclass(frozen=True)
@@ -27,34 +49,65 @@ class Run:
     name: str
     commit: str | None
 
-    def read(self, path: str) -> str:
-        """Return one of its files.
+    @cached_property
+    def lock(self) -> dict[str, Record]:
+        """What its `dvc.lock` records, by stage.
 
         Raises:
-            PipelineError: it has none of this name.
+            PipelineError: it has none, or it is not as DVC writes it.
         """
         try:
-            return read(path, self.commit)
+            return parse_lock(revisions.read(LOCK, self.commit), f"{LOCK} of {self.name}")
         except FileNotFoundError:
             raise PipelineError(
-                f"{self.name} has no results: {path} is missing there; `dvc repro` makes it"
+                f"{self.name} has no {LOCK}: nothing is recorded there; run `dvc repro`"
             ) from None
 
-    def metrics(self) -> dict[str, Any]:
-        """Return what `evaluate` measured."""
+    def read(self, path: str) -> bytes:
+        """Return an output of a stage.
+
+        Raises:
+            PipelineError: it is missing, or not the file that `dvc.lock` records.
+        """
         try:
-            content: dict[str, Any] = json.loads(self.read(METRICS))
-        except json.JSONDecodeError as error:
-            raise PipelineError(f"{self.name}: {METRICS} is not valid JSON: {error}") from None
+            content = revisions.read_bytes(path, self.commit)
+        except FileNotFoundError:
+            raise PipelineError(
+                f"{path} of {self.name} is neither in git, nor in DVC's cache or remote; "
+                "try `dvc fetch --all-commits`"
+                if self.commit
+                else f"{path} is missing; run `dvc repro`"
+            ) from None
+        recorded = hashes([file for record in self.lock.values() for file in record.outs])
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded.get(path):
+            raise PipelineError(
+                f"{path} of {self.name} is not the file that {LOCK} records there: it was changed "
+                "after the run, or never recorded; `dvc repro` makes it anew"
+            )
         return content
+
+    def metrics(self) -> Metrics:
+        """Return what `evaluate` measured."""
+        from dvc.utils.flatten import flatten  # slow to import
+
+        try:
+            return Metrics.model_validate(flatten(json.loads(self.read(METRICS))))
+        except ValidationError as error:
+            reason = first_fault(error)
+        except (ValueError, RecursionError):
+            reason = "not a JSON object that holds numbers"
+        raise PipelineError(f"{METRICS} of {self.name}: {reason}")
 
     def predictions(self) -> tuple[Classes, Classes]:
         """Return the actual and the predicted classes, in the order of the test set."""
-        rows = list(csv.reader(self.read(PREDICTIONS).splitlines()))
+        try:
+            rows = list(csv.reader(self.read(PREDICTIONS).decode().splitlines(), strict=True))
+        except (ValueError, csv.Error):
+            rows = []
         if rows[:1] != [["actual", "predicted"]] or {len(row) for row in rows} != {2}:
-            raise PipelineError(f"{self.name}: {PREDICTIONS} is not a table of actual,predicted")
+            raise PipelineError(f"{PREDICTIONS} of {self.name} is not a table of actual,predicted")
         if len(rows) < 3:
-            raise PipelineError(f"{self.name}: {PREDICTIONS} has fewer than two test images")
+            raise PipelineError(f"{PREDICTIONS} of {self.name} has fewer than two test images")
         actual, predicted = np.array(rows[1:], np.str_).T
         return actual, predicted
 
@@ -64,20 +117,16 @@ class Run:
         None where `dvc.lock` does not tell: nothing was trained, or another model evaluated.
         """
         try:
-            lock = parse_yaml(read("dvc.lock", self.commit), "dvc.lock")
-        except (FileNotFoundError, PipelineError):
+            train, evaluate = self.lock["train"], self.lock["evaluate"]
+            params = train.params[PARAMS_FILE] | evaluate.params[PARAMS_FILE]
+            seed = int(params.pop("seed"))
+        except (PipelineError, LookupError, TypeError, ValueError):
             return None
-        stages = lock["stages"]
-        if not {"train", "evaluate"} <= stages.keys():
-            return None
-        train, evaluate = stages["train"], stages["evaluate"]
-        made, measured = _hashes(train, "outs"), _hashes(evaluate, "deps")
+        made, measured = hashes(train.outs), hashes(evaluate.deps)
         if any(measured[path] != made[path] for path in made.keys() & measured.keys()):
             return None
-        params = train["params"][PARAMS_FILE] | evaluate["params"][PARAMS_FILE]
-        seed = int(params.pop("seed"))
         given = {path: md5 for path, md5 in measured.items() if path not in made}
-        content = [train["cmd"], evaluate["cmd"], params, _hashes(train, "deps"), given]
+        content = [train.cmd, evaluate.cmd, params, hashes(train.deps), given]
         return seed, json.dumps(content, sort_keys=True)
 
 
@@ -96,7 +145,7 @@ class SeedGroup:
 
 def find_run(revision: str | None) -> Run:
     """Return the run of a branch, tag, commit or experiment, or of the workspace for None."""
-    return Run(revision, resolve(revision)) if revision else Run("workspace", None)
+    return Run(revision, revisions.resolve(revision)) if revision else Run("workspace", None)
 
 
 def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
@@ -107,7 +156,7 @@ def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
     Raises:
         PipelineError: the record of a named run does not say what its results come from.
     """
-    candidates = [(run, run.recipe()) for run in itertools.starmap(Run, experiments())]
+    candidates = [(run, run.recipe()) for run in itertools.starmap(Run, revisions.experiments())]
     groups = []
     for run in runs:
         own = run.recipe()
@@ -119,10 +168,6 @@ def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
         for candidate, recipe in candidates:
             if recipe is not None and recipe[1] == own[1]:
                 members.setdefault(recipe[0], candidate)
-        accuracies = {s: members[s].metrics()["test"]["accuracy"] for s in sorted(members)}
+        accuracies = {s: members[s].metrics().accuracy for s in sorted(members)}
         groups.append(SeedGroup(run, accuracies))
     return groups
-
-
-def _hashes(stage: dict[str, Any], kind: str) -> dict[str, str]:
-    return {entry["path"]: entry["md5"] for entry in stage[kind]}

@@ -2,19 +2,22 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.core.params import Section
-from pipeline.data.dataset import CLASS_NAMES, Dataset
+from pipeline.data.dataset import Dataset, Description
 from pipeline.evaluation.metrics import Probabilities, accuracy_interval
 
 # Okabe and Ito's palette, told apart with any kind of colour vision: https://jfly.uni-koeln.de/color/
@@ -27,13 +30,22 @@ PAGE_COLOURS = {
     ORANGE: "var(--orange)",
     GREY: "var(--grey)",
 }
+SMALL = 28  # the edge of images whose pixels stay sharp squares
 # The panels of pictures, in inches.
 HEADER = 0.5  # the room for the title
 NAMES = 1.1  # the room for the names of the classes, beside the samples
-SAMPLE, SAMPLE_ROW = 0.56, 0.62  # a sample, at two dots to the pixel, and from one row to the next
+SAMPLE, LARGEST_SAMPLE = 0.02, 1.12  # a pixel of a sample, of two dots, and a sample at most
+GAP = 0.06  # from one row of samples to the next
 CASE_WIDTH, CASE_HEIGHT, CASE_COLUMNS = 4.0, 2.1, 3  # a case, and how many are side by side
+CASE_IMAGE = 1.4
 # Markers on the curves are for so many epochs at most; of more they would hide the line.
 MARKED_EPOCHS = 50
+# Of more classes, the confusion matrix is a picture without numbers, and only some are named.
+LEGIBLE_CLASSES = 20
+DOTS = 250  # along an edge of that picture, at most
+BELOW: dict[str, Any] = {"loc": "outside lower center", "ncols": 3, "columnspacing": 1}  # a legend
+BARS = 10  # how many classes the chart of a prediction shows
+NAME_LENGTH = 12  # characters
 
 
 class PlotParams(Section):
@@ -49,7 +61,9 @@ class PlotParams(Section):
 @contextmanager
 def style() -> Iterator[None]:
     """Draw with Matplotlib's own defaults, whatever the user has configured."""
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A figure may lack the letters of a class's name; the report has them all.
+        warnings.filterwarnings("ignore", "Glyph ")
         mpl.rcdefaults()
         mpl.rcParams.update(
             {
@@ -60,6 +74,7 @@ def style() -> Iterator[None]:
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "legend.frameon": False,
+                "text.parse_math": False,  # a dollar in the name of a class is a dollar
             }
         )
         yield
@@ -68,10 +83,33 @@ def style() -> Iterator[None]:
 def percent(share: float) -> str:
     """Return a share as text, which says 0 or 100 % only where it is that exactly."""
     if 0 < share < 0.001:
-        return "<0.1\u00a0%"
+        return "<0.1%"
     if 0.999 < share < 1:
-        return ">99.9\u00a0%"
-    return f"{100 * share:.1f}\u00a0%"
+        return ">99.9%"
+    return f"{share:.1%}"
+
+
+def negated(description: Description) -> bool:
+    """Tell whether images are light on black: they are shown dark on white."""
+    return description.channels == 1 and description.preparation == "garment"
+
+
+def pixels(image: NDArray[np.float32], description: Description) -> NDArray[np.uint8]:
+    """Return an image as it is shown, 0 (black) to 255."""
+    values = (image * 255).round().astype(np.uint8)
+    return 255 - values if negated(description) else values
+
+
+def named(classes: Sequence[str]) -> list[int]:
+    """Return which classes to name: all, or as many as are legible, evenly spread."""
+    count = min(len(classes), LEGIBLE_CLASSES)
+    return [round(index) for index in np.linspace(0, len(classes) - 1, count)]
+
+
+def lowest_validation_loss(rows: Sequence[dict[str, str]]) -> int | None:
+    """Return the epoch of it, from the rows of `plots/history.csv`; None without validation."""
+    losses = [float(row["val_loss"]) for row in rows if row["val_loss"]]
+    return 1 + losses.index(min(losses)) if losses else None
 
 
 def svg(figure: Figure, name: str) -> str:
@@ -91,24 +129,32 @@ def svg(figure: Figure, name: str) -> str:
     return drawn[drawn.index("<svg") :]
 
 
-def samples(test: Dataset, per_class: int, label: str) -> Figure:
-    """Draw the first images of each class, a row each."""
-    width = max(NAMES + SAMPLE * per_class + 0.1, 5.0)  # so that the longest title fits
-    height = SAMPLE_ROW * len(CLASS_NAMES)
-    figure, axes = _panel(width, height, f"The first test images of each class{label}")
-    for index, name in enumerate(CLASS_NAMES):
-        y = SAMPLE_ROW * index
-        axes.text(NAMES - 0.1, y + SAMPLE / 2, name, ha="right", va="center")
+def samples(test: Dataset, description: Description, per_class: int) -> Figure:
+    """Draw the first images of each class that is `named`, a row each."""
+    shown, longest = named(description.classes), max(test.images.shape[1:3])
+    size = min(SAMPLE * max(longest, SMALL), LARGEST_SAMPLE)
+    height, width = (size * edge / longest for edge in test.images.shape[1:3])
+    all_of_them = len(shown) == len(description.classes)
+    whose = "each class" if all_of_them else f"{len(shown)} of {len(description.classes)} classes"
+    figure, axes = _panel(
+        max(NAMES + width * per_class + 0.1, 5.0),  # so that the longest title fits
+        (height + GAP) * len(shown),
+        f"The first test images of {whose}{description.suffix}",
+    )
+    for place, index in enumerate(shown):
+        y = (height + GAP) * place
+        name = _short(description.classes[index])
+        axes.text(NAMES - 0.1, y + height / 2, name, ha="right", va="center")
         images = test.images[np.flatnonzero(test.labels == index)[:per_class]]
         if len(images):
-            _show(axes, np.hstack(list(images)), NAMES, y, SAMPLE)
+            _show(axes, pixels(np.hstack(list(images)), description), NAMES, y, height)
     return figure
 
 
-def history(rows: Sequence[dict[str, str]], label: str) -> Figure:
+def history(rows: Sequence[dict[str, str]], suffix: str) -> Figure:
     """Draw accuracy and loss by epoch, from the rows of `plots/history.csv`."""
     figure = _two_charts()
-    figure.suptitle(f"Training{label}")
+    figure.suptitle(f"Training{suffix}")
     epochs = [int(row["epoch"]) for row in rows]
     dot, square = ("o", "s") if len(epochs) <= MARKED_EPOCHS else ("", "")
     charts = figure.subplots(2, 1, sharex=True)
@@ -118,18 +164,19 @@ def history(rows: Sequence[dict[str, str]], label: str) -> Figure:
         axes.plot(
             epochs, [float(row[name]) for row in rows], f"{dot}-", color=BLUE, label="training"
         )
-        if rows[0][f"val_{name}"]:
+        if best := lowest_validation_loss(rows):
             values = [float(row[f"val_{name}"]) for row in rows]
             axes.plot(epochs, values, f"{square}--", color=ORANGE, label="validation")
+            axes.axvline(best, color=GREY, linestyle=":", label="lowest validation loss")
         axes.set_ylabel(f"{name} ({unit})")
-        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-        axes.legend()
-    charts[-1].set_xlabel("epoch")
+    charts[-1].set(xlabel="epoch", xlim=(0.5, len(epochs) + 0.5))
+    charts[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    figure.legend(*axes.get_legend_handles_labels(), **BELOW)
     return _laid_out(figure)
 
 
-def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
+def calibration(table: Sequence[dict[str, str]], suffix: str) -> Figure:
     """Draw accuracy against confidence, from the rows of `plots/calibration.csv`.
 
     Source of its form: Guo et al., On Calibration of Modern Neural Networks, 2017, figure 4.
@@ -139,7 +186,7 @@ def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
         for name in ("low", "high", "images", "confidence", "accuracy")
     )
     figure = _two_charts()
-    figure.suptitle(f"Calibration{label}")
+    figure.suptitle(f"Calibration{suffix}")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     above.bar(
         low, accuracy, high - low, align="edge", color=BLUE, edgecolor="white", label="accuracy"
@@ -147,11 +194,11 @@ def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
     bounds = [accuracy_interval(*bin_) for bin_ in zip(accuracy, images, strict=True)]
     reach = np.abs(np.transpose(bounds) - accuracy)
     above.errorbar(
-        confidence, accuracy, reach, fmt=".", color="black", label="95 % interval", capsize=2
+        confidence, accuracy, reach, fmt=".", color="black", label="95% interval", capsize=2
     )
     above.plot([0, 1], [0, 1], "--", color=ORANGE, label="perfectly calibrated")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy (share of images)")
-    figure.legend(loc="outside lower center", ncols=3, columnspacing=1)
+    figure.legend(**BELOW)
     below.bar(low, images, high - low, align="edge", color=GREY, edgecolor="white")
     below.set(xlabel="confidence: probability of the likeliest class", ylabel="test images")
     for axes in (above, below):
@@ -160,32 +207,43 @@ def calibration(table: Sequence[dict[str, str]], label: str) -> Figure:
     return _laid_out(figure)
 
 
-def confusion(matrix: NDArray[np.intp], label: str) -> Figure:
-    """Draw how many images of each class (row) were taken for each class (column)."""
+def confusion(matrix: NDArray[np.intp], description: Description) -> Figure:
+    """Draw how many images of each class (row) were taken for each class (column).
+
+    Where there are too many classes for numbers, it is drawn by shades alone.
+    """
+    legible = len(matrix) <= LEGIBLE_CLASSES
     figure = Figure(figsize=(8, 7.2))
     # Placed by hand, which takes no time, with room for the names of the classes; a square.
     axes = figure.add_axes((0.145, 0.15, 0.72, 0.8))
     rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(image, figure.add_axes((0.895, 0.2, 0.03, 0.7)))
-    bar.set_label("share of the actual class")
-    bar.outline.set_visible(False)
-    for (actual, predicted), count in np.ndenumerate(matrix):
-        colour = "white" if rates[actual, predicted] > 0.5 else "black"
-        axes.text(predicted, actual, str(count), ha="center", va="center", color=colour)
-    ticks = range(len(CLASS_NAMES))
-    axes.set_xticks(ticks, CLASS_NAMES, rotation=45, ha="right")
-    axes.set_yticks(ticks, CLASS_NAMES)
-    axes.set(
-        title=f"Number of test images by class{label}",
-        xlabel="predicted class",
-        ylabel="actual class",
-    )
+    if legible:
+        image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
+        bar = figure.colorbar(image, figure.add_axes((0.895, 0.2, 0.03, 0.7)))
+        bar.set_label("share of the actual class")
+        bar.outline.set_visible(False)
+        for (actual, predicted), count in np.ndenumerate(matrix):
+            colour = "white" if rates[actual, predicted] > 0.5 else "black"
+            axes.text(predicted, actual, str(count), ha="center", va="center", color=colour)
+    else:
+        edges = (-0.5, len(rates) - 0.5, len(rates) - 0.5, -0.5)
+        axes.imshow(_shades(rates), interpolation="none", extent=edges)
+        axes.tick_params(labelsize=8)
+    title = "Number of test images by class" if legible else "Test images: right blue, wrong orange"
+    shown = named(description.classes)
+    names = [_short(description.classes[index]) for index in shown]
+    axes.set_xticks(shown, names, rotation=45, ha="right")
+    axes.set_yticks(shown, names)
+    axes.set(title=f"{title}{description.suffix}", xlabel="predicted class", ylabel="actual class")
     return figure
 
 
 def predictions(
-    test: Dataset, probabilities: Probabilities, rows: NDArray[np.intp], title: str
+    test: Dataset,
+    description: Description,
+    probabilities: Probabilities,
+    rows: NDArray[np.intp],
+    title: str,
 ) -> Figure:
     """Draw each chosen test image, under what it was taken for, beside the class probabilities.
 
@@ -193,14 +251,41 @@ def predictions(
     right class is then marked by an arrow.
     """
     height = CASE_HEIGHT * max(1, -(-len(rows) // CASE_COLUMNS))
-    heading = f"{title}, and what they were taken for"
+    heading = f"{title}{description.suffix}, and what they were taken for"
     figure, axes = _panel(CASE_WIDTH * CASE_COLUMNS, height, heading)
+    names = [_short(name) for name in description.classes]
     for place, row in enumerate(rows):
         line, column = divmod(place, CASE_COLUMNS)
         x, y = CASE_WIDTH * column, CASE_HEIGHT * line
-        _picture(axes, x, y, test.images[row], probabilities[row], int(test.labels[row]))
-        _chart(axes, x, y, probabilities[row], int(test.labels[row]))
+        predicted, actual = int(probabilities[row].argmax()), int(test.labels[row])
+        image = pixels(test.images[row], description)
+        _picture(axes, x, y, image, predicted, actual, names)
+        _chart(axes, x, y, probabilities[row], predicted, actual, names)
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+
+
+def _shades(rates: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return a picture `[dots, dots, 4]` of a confusion matrix: its rates are its opacity.
+
+    A dot is as strong as the strongest of the classes that it stands for. Mistakes are on a scale
+    of their own, so that the rarest can be seen.
+    """
+    starts = np.arange(0, len(rates), -(-len(rates) // DOTS))
+    hits = np.maximum.reduceat(rates.diagonal(), starts)
+    misses = rates.copy()
+    np.fill_diagonal(misses, 0)
+    misses = np.maximum.reduceat(np.maximum.reduceat(misses, starts, axis=0), starts, axis=1)
+    shades = np.empty((len(starts), len(starts), 4))
+    shades[..., :3] = to_rgb(ORANGE)
+    shades[..., 3] = np.where(misses > 0, 0.3 + 0.7 * misses / max(misses.max(), 1e-9), 0)
+    diagonal = np.arange(len(starts))
+    shades[diagonal, diagonal, :3] = to_rgb(BLUE)
+    shades[diagonal, diagonal, 3] = hits
+    return (255 * shades).round().astype(np.uint8)
 
 
 def _panel(width: float, height: float, title: str) -> tuple[Figure, Axes]:
@@ -215,15 +300,16 @@ def _panel(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _show(axes: Axes, image: NDArray[np.float32], x: float, y: float, height: float) -> None:
+def _show(axes: Axes, image: NDArray[np.uint8], x: float, y: float, height: float) -> None:
     """Draw an image, its upper left corner at `x`, `y`."""
     width = height * image.shape[1] / image.shape[0]
     axes.imshow(
         image,
-        cmap="gray_r",
+        cmap="gray",
         vmin=0,
-        vmax=1,
-        interpolation="nearest",
+        vmax=255,
+        # Small images keep their pixels; of large ones, no pixel is left out.
+        interpolation="nearest" if len(image) <= SMALL else "hanning",
         extent=(x, x + width, y + height, y),
         aspect="auto",
     )
@@ -245,34 +331,45 @@ def _picture(
     axes: Axes,
     x: float,
     y: float,
-    image: NDArray[np.float32],
-    probabilities: Probabilities,
+    image: NDArray[np.uint8],
+    predicted: int,
     actual: int,
+    names: Sequence[str],
 ) -> None:
     """Draw an image at the left of a case, with what it was taken for and whether that is right."""
-    predicted = int(probabilities.argmax())
-    _show(axes, image, x + 0.15, y + 0.3, 1.4)
-    centre = x + 0.85
-    axes.text(centre, y + 0.15, CLASS_NAMES[predicted], ha="center", va="center", weight="bold")
+    height, width = (CASE_IMAGE * edge / max(image.shape[:2]) for edge in image.shape[:2])
+    centre = x + 0.15 + CASE_IMAGE / 2
+    _show(axes, image, centre - width / 2, y + 0.3 + (CASE_IMAGE - height) / 2, height)
+    axes.text(centre, y + 0.15, names[predicted], ha="center", va="center", weight="bold")
     right = predicted == actual
-    verdict = "right" if right else f"actual: {CLASS_NAMES[actual]}"
-    colour = BLUE if right else ORANGE
+    verdict, colour = ("right", BLUE) if right else (f"actual: {names[actual]}", ORANGE)
     axes.text(centre, y + 1.83, verdict, ha="center", va="center", color=colour)
 
 
-def _chart(axes: Axes, x: float, y: float, probabilities: Probabilities, actual: int) -> None:
-    """Draw the probabilities at the right of a case."""
-    predicted = int(probabilities.argmax())
+def _chart(
+    axes: Axes,
+    x: float,
+    y: float,
+    probabilities: Probabilities,
+    predicted: int,
+    actual: int,
+    names: Sequence[str],
+) -> None:
+    """Draw the probabilities at the right of a case: of all classes, or the likeliest first."""
+    shown = np.arange(len(names))
+    if len(names) > BARS:
+        shown = np.argsort(-probabilities, kind="stable")[:BARS]
+        shown[-1] = shown[-1] if actual in shown else actual
     left, full = x + 2.4, 1.0  # where the bars begin, and the length of 100 %
-    heights = y + 0.15 + 0.175 * np.arange(len(CLASS_NAMES))
-    bars = axes.barh(heights, probabilities * full, 0.13, left=left, color=GREY)
-    if predicted == actual:
-        bars[predicted].set_facecolor(BLUE)
-    else:
-        bars[predicted].set(facecolor=ORANGE, hatch="///", edgecolor="white")
+    heights = y + 0.15 + 0.175 * np.arange(len(shown))
+    bars = axes.barh(heights, probabilities[shown] * full, 0.13, left=left, color=GREY)
     axes.vlines(left, heights[0] - 0.08, heights[-1] + 0.08, color="black", linewidth=0.8)
-    for index, (name, height) in enumerate(zip(CLASS_NAMES, heights, strict=True)):
-        axes.text(left - 0.06, height, name, ha="right", va="center", size=8)
+    for index, height, bar in zip(shown.tolist(), heights, bars, strict=True):
+        if index == predicted == actual:
+            bar.set_facecolor(BLUE)
+        elif index == predicted:
+            bar.set(facecolor=ORANGE, hatch="///", edgecolor="white")
+        axes.text(left - 0.06, height, names[index], ha="right", va="center", size=8)
         arrow = " ◂ actual" if index == actual != predicted else ""
         value = percent(float(probabilities[index])) if probabilities[index] >= 0.01 else ""
         end = left + full * float(probabilities[index]) + 0.06

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core.params import load_yaml
-from pipeline.data.dataset import CLASS_NAMES, Dataset
+from pipeline.data.dataset import Dataset, Description
 from pipeline.evaluation.metrics import (
     Probabilities,
     accuracy_interval,
@@ -21,14 +22,23 @@ from pipeline.evaluation.metrics import (
     per_class,
 )
 from pipeline.report import cases
-from pipeline.report.figures import PlotParams, percent
+from pipeline.report.figures import (
+    LEGIBLE_CLASSES,
+    SMALL,
+    PlotParams,
+    lowest_validation_loss,
+    named,
+    negated,
+    percent,
+    pixels,
+)
 
 DEFAULTS = ("presets/defaults.yaml", "presets/mlp.yaml")
 LIKELIEST = 3  # how many classes are shown with a case
 WORST = 3  # how many confusions are named at the top
-# What else is known to happen on Fashion-MNIST. People were shown 1,000 images; the best is
-# WRN40-4. Source: the benchmark table of https://github.com/zalandoresearch/fashion-mnist.
-PEOPLE, PEOPLE_IMAGES, BEST_LISTED = 0.835, 1_000, 0.967
+SAMPLES = 4  # how many images are shown of a class
+LARGE = 80  # the edge at which images are shown that are not small, in pixels
+MOST_CONFUSIONS = 90  # are listed: all that there can be of ten classes
 
 
 class Case(NamedTuple):
@@ -36,6 +46,7 @@ class Case(NamedTuple):
 
     Attributes:
         row: its index in the test set.
+        file: where it is from, if it is from a file.
         image: a `data:` URI.
         actual: its class.
         predicted: the likeliest class.
@@ -44,11 +55,21 @@ class Case(NamedTuple):
     """
 
     row: int
+    file: str
     image: str
     actual: str
     predicted: str
     confidence: float
     probabilities: list[tuple[str, float]]
+
+
+class Mark(NamedTuple):
+    """An accuracy to compare with: whose, what to know about it, and who says so."""
+
+    name: str
+    accuracy: float
+    note: str = ""
+    url: str = ""
 
 
 class ConfusionCases(NamedTuple):
@@ -88,6 +109,7 @@ class Parameter(NamedTuple):
 
 def render(
     test: Dataset,
+    description: Description,
     probabilities: Probabilities,
     shown: PlotParams,
     params: dict[str, Any],
@@ -98,36 +120,67 @@ def render(
 
     Args:
         test: the test set.
-        probabilities: float32 `[N, 10]`, of its images.
+        description: of the data set.
+        probabilities: float32 `[N, classes]`, of its images.
         shown: how much to show.
         params: all parameters of the run, nested.
-        results: what `train` and `evaluate` wrote: the mappings `metrics` and `training`, and the
-            rows of `history` and `calibration`.
-        charts: SVG elements `history` and `calibration`.
+        results: what the stages before wrote, as `results.read` returns it.
+        charts: SVG elements `history`, `calibration` and, of more classes than are legible,
+            `confusion_matrix`.
     """
-    confusion = confusion_matrix(probabilities.argmax(axis=1), test.labels)
+    classes, scores = description.classes, results["metrics"]["test"]
+    confusion = confusion_matrix(probabilities, test.labels)
     mistakes = cases.most_confident_mistakes(probabilities, test.labels)
     uncertain = cases.least_confident(probabilities)
-    confusions = _confusions(test, probabilities, shown.per_confusion)
-    synthetic = params["data"]["source"] == "synthetic"
+    confusions = cases.confusions(probabilities, test.labels)
+    largest = int(confusion.sum(axis=1).argmax())
+    guessing = float(confusion[largest].sum() / len(test.labels))
+
+    def case(row: int) -> Case:
+        image, file = pixels(test.images[row], description), results["files"].get(row, "")
+        return _case(row, file, image, int(test.labels[row]), probabilities[row], classes)
+
+    def first_of(label: int) -> list[Case]:
+        return [case(row) for row in np.flatnonzero(test.labels == label)[:SAMPLES].tolist()]
+
+    listed = [
+        ConfusionCases(
+            anchor=f"confusion-{found.actual}-{found.predicted}",
+            actual=classes[found.actual],
+            predicted=classes[found.predicted],
+            images=len(found.rows),
+            cases=[case(row) for row in found.rows[: shown.per_confusion].tolist()],
+        )
+        for found in confusions[:MOST_CONFUSIONS]
+    ]
     return _template().render(
         results,
-        dataset="Synthetic garments" if synthetic else "Fashion-MNIST",
-        synthetic=synthetic,
+        data=description,
         images=len(test.labels),
-        names=CLASS_NAMES,
+        edge=2 * SMALL if max(description.shape[:2]) <= SMALL else LARGE,
+        negated=negated(description),
         model=params["model"]["name"],
-        people=PEOPLE,
-        against_people=against_people(results["metrics"]["test"]),
-        scale=_scale(results["metrics"]["test"]["accuracy"], synthetic),
+        ending=ending(results["training"], results["history"], params["train"]),
+        lowest_loss=lowest_validation_loss(results["history"]),
+        compared=[
+            (reference, comparison(reference.accuracy, reference.images, scores))
+            for reference in description.references
+            if reference.images
+        ],
+        scale=_scale(scores["accuracy"], guessing, classes[largest], description),
+        guessing=guessing,
+        largest=classes[largest],
         mean_confidence=_mean_confidence(results["calibration"]),
-        classes=_class_results(confusion),
-        confusion=confusion.tolist(),
+        samples=[(classes[label], first_of(label)) for label in named(classes)],
+        classes=_class_results(confusion, classes),
+        legible=len(classes) <= LEGIBLE_CLASSES,
+        confusion=confusion.tolist() if len(classes) <= LEGIBLE_CLASSES else [],
         mistakes=len(mistakes),
-        confusions=confusions,
-        worst=confusions[:WORST],
-        confident=[_case(test, probabilities, row) for row in mistakes[: shown.mistakes]],
-        uncertain=[_case(test, probabilities, row) for row in uncertain[: shown.uncertain]],
+        confusions=listed,
+        kinds=len(confusions),
+        worst=listed[:WORST],
+        confident=[case(row) for row in mistakes[: shown.mistakes].tolist()],
+        uncertain=[case(row) for row in uncertain[: shown.uncertain].tolist()],
         per_confusion=shown.per_confusion,
         charts={name: Markup(chart) for name, chart in charts.items()},  # noqa: S704 (drawn by us)
         parameters=_parameters(params),
@@ -149,42 +202,39 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html")
 
 
-def _case(test: Dataset, probabilities: Probabilities, row: int) -> Case:
-    actual, values = int(test.labels[row]), probabilities[row].tolist()
-    order = sorted(range(len(values)), key=lambda index: -values[index])
-    shown = [index for place, index in enumerate(order) if place < LIKELIEST or index == actual]
+def _case(
+    row: int,
+    file: str,
+    image: NDArray[np.uint8],
+    actual: int,
+    probabilities: Probabilities,
+    classes: Sequence[str],
+) -> Case:
+    order = np.argsort(-probabilities, kind="stable").tolist()
+    shown = order[:LIKELIEST] + [actual] * (actual not in order[:LIKELIEST])
     return Case(
-        row=int(row),
-        image=_data_uri(test.images[row]),
-        actual=CLASS_NAMES[actual],
-        predicted=CLASS_NAMES[order[0]],
-        confidence=values[order[0]],
-        probabilities=[(CLASS_NAMES[index], values[index]) for index in shown],
+        row=row,
+        file=file,
+        image=_data_uri(image),
+        actual=classes[actual],
+        predicted=classes[order[0]],
+        confidence=float(probabilities[order[0]]),
+        probabilities=[(classes[index], float(probabilities[index])) for index in shown],
     )
 
 
-def _data_uri(image: NDArray[np.float32]) -> str:
-    """Return an image `[28, 28]`, 0 to 1, as PNG: dark on white, as the figures show it."""
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    """Return an image as a URI that holds it, no larger than it is shown."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((LARGE, LARGE), Image.Resampling.BOX)
     buffer = io.BytesIO()
-    Image.fromarray(255 - (image * 255).round().astype(np.uint8)).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    # As PNG, photographs would take several times as much.
+    kind = "png" if image.ndim == 2 else "jpeg"
+    picture.save(buffer, kind, optimize=True, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _confusions(test: Dataset, probabilities: Probabilities, count: int) -> list[ConfusionCases]:
-    """Return all confusions, the most frequent first, each with up to `count` cases."""
-    return [
-        ConfusionCases(
-            anchor=f"confusion-{found.actual}-{found.predicted}",
-            actual=CLASS_NAMES[found.actual],
-            predicted=CLASS_NAMES[found.predicted],
-            images=len(found.rows),
-            cases=[_case(test, probabilities, row) for row in found.rows[:count]],
-        )
-        for found in cases.confusions(probabilities, test.labels)
-    ]
-
-
-def _class_results(confusion: NDArray[np.intp]) -> list[ClassResult]:
+def _class_results(confusion: NDArray[np.intp], classes: Sequence[str]) -> list[ClassResult]:
     scores = per_class(confusion)
     mistaken = confusion.copy()
     np.fill_diagonal(mistaken, 0)
@@ -194,29 +244,49 @@ def _class_results(confusion: NDArray[np.intp]) -> list[ClassResult]:
             name=name,
             images=int(confusion[index].sum()),
             **{score: float(values[index]) for score, values in scores.items()},
-            taken_for=CLASS_NAMES[most[index]] if mistaken[index].any() else "",
+            taken_for=classes[most[index]] if mistaken[index].any() else "",
             taken_share=float(mistaken[index].max() / max(confusion[index].sum(), 1)),
         )
-        for index, name in enumerate(CLASS_NAMES)
+        for index, name in enumerate(classes)
     ]
 
 
-def _scale(accuracy: float, synthetic: bool) -> list[tuple[str, float]]:
+def _scale(accuracy: float, guessing: float, largest: str, description: Description) -> list[Mark]:
     """Return what the accuracy compares with, the lowest first."""
-    known = [("Guessing", 1 / len(CLASS_NAMES)), ("This model", accuracy)]
-    if not synthetic:
-        known += [("People", PEOPLE), ("Best model listed", BEST_LISTED)]
-    return sorted(known, key=lambda entry: entry[1])
+    equal = guessing * len(description.classes) < 1.0001
+    marks = [
+        Mark("Guessing" if equal else f"Always {largest}", guessing),
+        Mark("This model", accuracy),
+    ]
+    for reference in description.references:
+        note = "claimed, not reproduced" if reference.claimed else ""
+        if reference.images:
+            note = f"on {reference.images:,} images"
+        marks.append(Mark(reference.name, reference.accuracy, note, reference.url))
+    return sorted(marks, key=lambda mark: mark.accuracy)
 
 
-def against_people(test: dict[str, float]) -> str:
-    """Say how the model does beside people: better or worse if their 95 % intervals are apart."""
-    low, high = accuracy_interval(PEOPLE, PEOPLE_IMAGES)
+def comparison(accuracy: float, images: int, test: dict[str, float]) -> str:
+    """Compare a model with an accuracy on so many images: they differ if 95% intervals do."""
+    low, high = accuracy_interval(accuracy, images)
     if test["accuracy_low"] > high:
         return "better than"
     if test["accuracy_high"] < low:
         return "worse than"
     return "about as well as"
+
+
+def ending(training: dict[str, Any], history: list[dict[str, str]], train: dict[str, Any]) -> str:
+    """Say why training ended: `history` are its epochs, `train` is the section of parameters."""
+    epochs, planned, kept = training["epochs"], train["epochs"], training["kept_epoch"]
+    target, patience = train["target_accuracy"], train["early_stopping"]
+    if target and float(history[-1]["accuracy"]) >= target:
+        why = f"target accuracy {target} reached in epoch {epochs} of {planned}"
+    elif patience and epochs < planned:
+        why = f"no lower validation loss for {patience} epoch{'s' * (patience > 1)}"
+    else:
+        why = f"trained for all {planned} epochs" if planned > 1 else "trained for 1 epoch"
+    return why if kept == epochs else f"{why} (best: epoch {kept}, restored)"
 
 
 def _mean_confidence(calibration: list[dict[str, str]]) -> float:

@@ -10,14 +10,15 @@ from pydantic import Field
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
 from pipeline.core.reading import reading
-from pipeline.data.dataset import DataSource
+from pipeline.data.dataset import RAW, Source
 
 METRICS, TRAINING = Path("metrics/evaluate.json"), Path("metrics/train.json")
 HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
+FILES = RAW / "files.csv"
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Loss = Annotated[float, Field(ge=0, le=1e30)]  # a number that can be drawn
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class _Scores(Section):
@@ -25,21 +26,25 @@ class _Scores(Section):
     loss: Loss
 
 
-class _TestScores(_Scores):
+class _MoreScores(_Scores):
     accuracy_low: Share
     accuracy_high: Share
     top_2_accuracy: Share
+    balanced_accuracy: Share
     macro_f1: Share
     expected_calibration_error: Share
 
 
-class _Metrics(DataSource):
-    test: _TestScores
+class _Metrics(Section):
+    source: Source
+    test: _MoreScores
+    validation: _MoreScores | None = None
     train: _Scores
     generalization_gap: float = Field(ge=-1, le=1)
 
 
-class _Training(DataSource, _Scores):
+class _Training(_Scores):
+    source: Source
     epochs: Count
     kept_epoch: Count
     parameters: Count
@@ -68,8 +73,8 @@ def read(images: int) -> dict[str, Any]:
     """Return the results of a run with so many test images.
 
     Returns:
-        The mappings `metrics` and `training`, and the rows of `history` and `calibration`, whose
-        values are text.
+        The mappings `metrics` and `training`, the rows of `history` and `calibration`, whose values
+        are text, and the `files` of the test images, by row, where they are from files.
 
     Raises:
         PipelineError: a file is missing or is not what its stage writes, or two do not fit.
@@ -88,7 +93,14 @@ def read(images: int) -> dict[str, Any]:
         "training": training,
         "history": history,
         "calibration": calibration,
+        "files": _test_files(),
     }
+
+
+def _test_files() -> dict[int, str]:
+    with reading(FILES) as file:
+        lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
+        return {int(line["row"]): line["path"] for line in lines if line["set"] == "test"}
 
 
 def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:

@@ -69,21 +69,15 @@ def load(fingerprint: str) -> Checkpoint | None:
     if not os.path.lexists(PATH):
         return None
     try:
-        content = _read()
-        progress = json.loads(str(content.pop("progress")))
+        found = _read()
     except PipelineError:
         print(f"{PATH} is damaged: starting over", flush=True)
         discard()
         return None
-    if progress.pop("fingerprint") != fingerprint:
+    if found.fingerprint != fingerprint:
         print(f"{PATH} belongs to other inputs: starting over", flush=True)
         return None
-    # NumPy keeps the order in which the arrays were saved.
-    arrays = {
-        name: [array for key, array in content.items() if key.startswith(f"{name}_")]
-        for name in ARRAYS
-    }
-    return Checkpoint(fingerprint, progress, **arrays)
+    return found
 
 
 def discard() -> None:
@@ -93,10 +87,17 @@ def discard() -> None:
     PATH.unlink(missing_ok=True)
 
 
-def _read() -> dict[str, NDArray[Any]]:
+def _read() -> Checkpoint:
     with reading(PATH) as file:
         content = file.read()
         if hashlib.sha256(content[:-DIGEST_SIZE]).digest() != content[-DIGEST_SIZE:]:
             raise ValueError("its digest is wrong")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return dict(archive)
+            saved = dict(archive)
+        progress = json.loads(str(saved.pop("progress")))
+        # NumPy keeps the order in which the arrays were saved.
+        arrays = {
+            name: [array for key, array in saved.items() if key.startswith(f"{name}_")]
+            for name in ARRAYS
+        }
+        return Checkpoint(progress.pop("fingerprint"), progress, **arrays)

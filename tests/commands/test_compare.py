@@ -1,9 +1,11 @@
 """`python -m pipeline compare`, against the same statistics worked out here by other means."""
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,23 +18,11 @@ from pipeline.experiments.statistics import (
     compare_means,
     compare_paired,
 )
-from tests.conftest import Project
+from tests.project import Project, compare, compare_json
 
 METRICS = "metrics/evaluate.json"
 PREDICTIONS = "plots/predictions.csv"
 BASELINES = (f"00/{'0' * 38}", f"11/{'1' * 38}")
-
-
-def compare(project: Project, *arguments: str) -> tuple[int, str]:
-    done = project.run("python", "-m", "pipeline", "compare", *arguments)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout + done.stderr
-
-
-def compare_json(project: Project, *arguments: str) -> dict[str, Any]:
-    printed = project.ok("python", "-m", "pipeline", "compare", "--json", *arguments)
-    report: dict[str, Any] = json.loads(printed)
-    return report
 
 
 def show(project: Project, commit: str, path: str) -> str:
@@ -59,6 +49,9 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     edit_on_branch(
         project, "real", METRICS, lambda text: text.replace("synthetic", "fashion-mnist")
     )
+    edit_on_branch(
+        project, "better", METRICS, lambda text: text.replace("0.7", "0.9"), record=False
+    )
     edit_on_branch(project, "renamed", PREDICTIONS, lambda text: text.replace("actual", "label", 1))
     project.ok("git", "switch", "--quiet", "--create", "empty")
     project.ok("git", "rm", "--quiet", METRICS)
@@ -77,9 +70,17 @@ def printed(compared: Project) -> list[str]:
     return compare(compared, "main", "longer")[1].splitlines()
 
 
-def edit_on_branch(project: Project, branch: str, path: str, edit: Callable[[str], str]) -> None:
+def edit_on_branch(
+    project: Project, branch: str, path: str, edit: Callable[[str], str], record: bool = True
+) -> None:
+    """Change a result on a new branch, and in `dvc.lock` what is recorded of it."""
     project.ok("git", "switch", "--quiet", "--create", branch)
-    (project.path / path).write_text(edit((project.path / path).read_text()))
+    file, lock = project.path / path, project.path / "dvc.lock"
+    before = file.read_bytes()
+    file.write_text(edit(file.read_text()))
+    if record:
+        old, new = (hashlib.md5(content).hexdigest() for content in (before, file.read_bytes()))
+        lock.write_text(lock.read_text().replace(old, new))
     project.commit("Edited by hand")
     project.ok("git", "switch", "--quiet", "main")
 
@@ -189,22 +190,46 @@ def test_names_of_every_kind_and_nothing_checked_out(
 def test_without_a_second_revision_it_is_the_workspace(
     compared: Project, project: Project, report: dict[str, Any]
 ) -> None:
-    for path in (METRICS, PREDICTIONS):
+    for path in (METRICS, PREDICTIONS, "dvc.lock", "params.yaml"):
         (project.path / path).write_text(show(compared, "branched", path))
     sides = {
         "base": report["base"] | {"name": "HEAD"},
         "other": {"name": "workspace", "commit": None},
     }
-    assert compare_json(project, "HEAD") == report | sides
+    found = compare_json(project, "HEAD")
+    assert found == report | sides | {"stale": found["stale"]}
+    assert [reason.split()[0] for reason in found["stale"]] == ["evaluate", "train"]
+    assert "models/model.keras" in found["stale"][0]
+
+
+def test_stale_results_do_not_pass_for_current(project: Project, tmp_path: Path) -> None:
+    """Parameters or code are edited, and nothing is run; a clone has no data, but results."""
+    project.ok("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    assert compare_json(clone, "HEAD")["stale"] == []
+    project.set_params({"train.epochs": 9, "plot.mistakes": 3})  # figures are not compared
+    with (project.path / "pipeline/data/synthetic.py").open("a") as file:
+        file.write("# edited\n")
+    status, printed = compare(project, "HEAD")
+    assert status == 0
+    assert printed.splitlines()[0] == (
+        "The results in the workspace are stale; run `dvc repro`. Changed since: "
+        "download (pipeline/data/synthetic.py), train (params.yaml: train)"
+    )
+    assert compare_json(project, "HEAD", "HEAD")["stale"] == []
+    (project.path / METRICS).write_text("{}")
+    status, printed = compare(project, "HEAD")
+    assert (status, printed.count("\n")) == (1, 1)
+    assert f"{METRICS} of workspace is not the file that dvc.lock records there" in printed
 
 
 def test_a_run_against_itself(compared: Project) -> None:
     status, printed = compare(compared, "longer", "longer")
     assert status == 0
-    assert "longer is within noise" in printed
+    assert "longer is identical to longer: every prediction is the same." in printed
     assert "No class gained or lost." in printed
     report = compare_json(compared, "longer", "longer")
-    assert report["verdict"] == "within noise"
+    assert report["verdict"] == "identical"
     assert report["accuracy"] == {
         "images": 300,
         "base_alone": 0,
@@ -220,14 +245,15 @@ def test_a_run_against_itself(compared: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["main", "nowhere"], "nowhere is no branch, tag, commit or experiment"),
-        (["nowhere"], "nowhere is no branch, tag, commit or experiment"),
+        (["main", "nowhere"], "nowhere is not a branch, tag, commit or experiment"),
+        (["nowhere"], "nowhere is not a branch, tag, commit or experiment"),
         (["main", "twin"], "twin names 2 experiments: "),
-        (["empty", "main"], f"empty has no results: {METRICS} is missing there"),
+        (["empty", "main"], f"{METRICS} of empty is neither in git, nor in DVC's cache or remote"),
+        (["main", "better"], f"{METRICS} of better is not the file that dvc.lock records there"),
         (["main", "fewer"], "main and fewer cannot be compared: their test sets, of 300 and 299"),
         (["main", "relabelled"], "relabelled cannot be compared: their test sets, of 300 and 300"),
         (["main", "real"], "cannot be compared: their data is synthetic and fashion-mnist"),
-        (["main", "renamed"], f"renamed: {PREDICTIONS} is not a table of actual,predicted"),
+        (["main", "renamed"], f"{PREDICTIONS} of renamed is not a table of actual,predicted"),
         (["main", "longer", "--seeds"], "main has one seed, 0, and two are the least"),
     ],
 )

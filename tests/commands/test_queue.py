@@ -8,34 +8,34 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.commands.test_compare import METRICS, compare, compare_json
-from tests.conftest import Project
-from tests.test_readme import WAIT
+from tests.project import WAIT, Project, compare, compare_json
 
 SEEDS = ("python", "-m", "pipeline", "seeds")
 QUEUE = ("dvc", "exp", "run", "--queue")
-# Number of hidden units and seed of each experiment.
-EXPECTED: dict[str, tuple[int, int]] = {
-    **{f"again-{seed}": (128, seed) for seed in range(5)},
-    **{f"narrow-{seed}": (8, seed) for seed in range(5)},
-    **{f"grid-{number}": (16, number - 1) for number in range(1, 6)},
-    **{f"grid-{number}": (32, number - 6) for number in range(6, 11)},
-}
+Experiments = dict[str, tuple[int, int]]  # number of hidden units and seed of each
 
 
-@pytest.fixture
-def plain(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A second copy, whose cache has nothing of what the first one makes."""
-    return finished.clone(tmp_path_factory.mktemp("plain") / "project")
-
-
-def test_twenty_experiments_with_two_workers(project: Project, plain: Project) -> None:
-    printed = project.ok(*SEEDS, "5", "--name", "again")
-    assert "Queued again-0, again-1, again-2, again-3, again-4." in printed
+@pytest.mark.parametrize(
+    ("count", "widths"),
+    [(2, []), pytest.param(5, [16, 32], marks=pytest.mark.exhaustive)],
+    ids=["5 experiments", "21 experiments"],
+)
+def test_experiments_with_two_workers(
+    project: Project, finished: Project, count: int, widths: list[int]
+) -> None:
+    seeds = range(count)
+    printed = project.ok(*SEEDS, str(count), "--name", "again")
+    assert f"Queued {', '.join(f'again-{seed}' for seed in seeds)}." in printed
     assert "compare --seeds main again-0" in printed
-    project.ok(*SEEDS, "5", "--set-param", "model.hidden_units=[8]", "--name", "narrow")
-    grid = ("-S", "model.hidden_units=[16],[32]", "-S", "seed=0,1,2,3,4")
-    project.ok(*QUEUE, "--name", "grid", *grid)
+    project.ok(*SEEDS, str(count), "--set-param", "model.hidden_units=[8]", "--name", "narrow")
+    units = {"again": 128, "narrow": 8}
+    expected = {f"{name}-{seed}": (units[name], seed) for name in units for seed in seeds}
+    if widths:
+        lists = [",".join(f"[{n}]" for n in widths), ",".join(map(str, seeds))]
+        grid = ("-S", f"model.hidden_units={lists[0]}", "-S", f"seed={lists[1]}")
+        project.ok(*QUEUE, "--name", "grid", *grid)
+        combined = [(width, seed) for width in widths for seed in seeds]
+        expected |= {f"grid-{number}": pair for number, pair in enumerate(combined, start=1)}
     project.ok(*QUEUE, "--name", "half", "-S", "seed=7", "train")  # one beside them
     check_names_are_taken(project)
     assert project.ok("git", "status", "--porcelain") == ""
@@ -43,19 +43,20 @@ def test_twenty_experiments_with_two_workers(project: Project, plain: Project) -
     # Workers outlive the command that starts them, and would keep its pipe open.
     run = f"exec >/dev/null 2>&1; dvc queue start --jobs 2; {WAIT}"
     project.ok("bash", "-c", run, timeout=3600)
-    assert project.ok("dvc", "queue", "status").count("Success") == len(EXPECTED) + 1
-    for name, expected in EXPECTED.items():
-        params = yaml.safe_load(show(project, name, "params.yaml"))
-        assert (params["model"]["hidden_units"], params["seed"]) == ([expected[0]], expected[1])
-    locks = {name: show(project, name, "dvc.lock") for name in EXPECTED}
-    assert len(set(locks.values())) == 20
+    assert project.ok("dvc", "queue", "status").count("Success") == len(expected) + 1
+    for name, (width, seed) in expected.items():
+        params = yaml.safe_load(project.in_experiment(name, "params.yaml"))
+        assert (params["model"]["hidden_units"], params["seed"]) == ([width], seed)
+    locks = {name: project.in_experiment(name, "dvc.lock") for name in expected}
+    assert len(set(locks.values())) == len(expected)
     check_names_are_taken(project)
-    check_groups(project)
+    check_groups(project, expected)
 
-    # A plain run takes as long as a queued one: enough to do for four.
-    for name in random.Random(0).sample(sorted(EXPECTED), 4):
-        units, seed = EXPECTED[name]
-        plain.set_params({"model.hidden_units": [units], "seed": seed})
+    # In another copy, whose cache has nothing of theirs. One in five is enough.
+    plain = finished.clone(project.path.with_name("plain"))
+    for name in random.Random(0).sample(sorted(set(expected) - {"again-0"}), len(expected) // 4):
+        width, seed = expected[name]
+        plain.set_params({"model.hidden_units": [width], "seed": seed})
         plain.ok("dvc", "repro")
         assert plain.lock() == locks[name], name
 
@@ -67,12 +68,14 @@ def check_names_are_taken(project: Project) -> None:
     assert done.stderr == "error: again-0, again-1: there already; choose another --name\n"
 
 
-def check_groups(project: Project) -> None:
-    accuracies = {name: accuracy(project, name) for name in EXPECTED}
-    main, narrow, wide = (
-        [accuracies[name] for name, (hidden, _) in EXPECTED.items() if hidden == units]
-        for units in (128, 8, 32)
-    )
+def check_groups(project: Project, expected: Experiments) -> None:
+    accuracies = {name: accuracy(project, name) for name in expected}
+
+    def group(member: str) -> list[float]:
+        width, _ = expected[member]
+        return [accuracies[name] for name, (units, _) in expected.items() if units == width]
+
+    main, narrow, last = group("again-0"), group("narrow-0"), next(reversed(expected))
     # `half` has results of another model, so it is in no group; `main` and `again-0` are one.
     report = compare_json(project, "--seeds", "main", "narrow-1")
     check_side(report["base"], main)
@@ -81,12 +84,12 @@ def check_groups(project: Project) -> None:
     assert report["accuracy"]["difference"] == pytest.approx(difference)
     status, printed = compare(project, "--seeds", "main", "narrow-1")
     assert status == 0
-    assert "Seeds of main: 0, 1, 2, 3, 4" in printed
+    assert f"Seeds of main: {', '.join(map(str, range(len(main))))}" in printed
     assert f"narrow-1 is {report['verdict']}: {report['reason']}." in printed
 
     # Any of its members names a group, and so does the workspace.
-    report = compare_json(project, "--seeds", "grid-9")
-    check_side(report["base"], wide)
+    report = compare_json(project, "--seeds", last)
+    check_side(report["base"], group(last))
     check_side(report["other"], main)
     status, printed = compare(project, "--seeds", "half")
     assert status == 1
@@ -101,10 +104,6 @@ def check_side(side: dict[str, Any], accuracies: list[float]) -> None:
 
 
 def accuracy(project: Project, experiment: str) -> float:
-    value: float = json.loads(show(project, experiment, METRICS))["test"]["accuracy"]
+    metrics = json.loads(project.in_experiment(experiment, "metrics/evaluate.json"))
+    value: float = metrics["test"]["accuracy"]
     return value
-
-
-def show(project: Project, experiment: str, path: str) -> str:
-    refs = project.ok("git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{experiment}")
-    return project.ok("git", "show", f"{refs.strip()}:{path}")

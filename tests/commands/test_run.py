@@ -1,53 +1,105 @@
 """`python -m pipeline run`, the job of `make run`: Fashion-MNIST, or loudly something else."""
 
+import fcntl
+import os
+import signal
+import subprocess
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.conftest import Project
+from tests.commands.test_verify import working_in
+from tests.conftest import Project, environment
 from tests.test_pipeline import read_json
 
-OFFLINE = {"data.mirrors": ["http://127.0.0.1:9"]}
-SMALL_SYNTHETIC = {
-    "data.synthetic.train_images": 1000,
-    "data.synthetic.test_images": 300,
-    "train.epochs": 2,
-}
+COMMAND = ("python", "-m", "pipeline", "run")
+OFFLINE = {"data.source": "fashion-mnist", "data.mirrors": ["http://127.0.0.1:9"]}
 
 
-def test_offline_it_runs_on_synthetic_data_and_leaves_no_trace(fresh: Project) -> None:
-    fresh.set_params(OFFLINE | SMALL_SYNTHETIC)
-    params = (fresh.path / "params.yaml").read_text()
-    done = fresh.run("python", "-m", "pipeline", "run")
+def state(project: Project) -> dict[str, object]:
+    """What a run on synthetic data has to leave as it is."""
+    files = [*project.outputs(), project.path / "params.yaml", project.path / "dvc.lock"]
+    return {"status": project.ok("git", "status", "--porcelain")} | {
+        str(path): path.read_bytes() for path in files
+    }
+
+
+def test_offline_it_runs_on_synthetic_data_in_a_copy(project: Project) -> None:
+    """What is neither committed nor tracked is in the copy; all that is here stays."""
+    project.set_params(OFFLINE | {"seed": 5})
+    (project.path / "notes.txt").touch()
+    with (project.path / "pipeline/report/cases.py").open("a") as file:
+        file.write("# edited\n")
+    before = state(project)
+    done = project.run(*COMMAND)
     assert done.returncode == 0, done.stderr
+    assert state(project) == before
     assert "http://127.0.0.1:9: cannot be reached" in done.stderr
     assert "SYNTHETIC" in done.stdout
     results = [line for line in done.stdout.splitlines() if "accuracy" in line.lower()]
     assert len(results) == 2 + 2 + 1  # epochs, evaluation, summary
     assert all("(synthetic data)" in line for line in results)
-    assert read_json(fresh.path / "metrics/evaluate.json")["source"] == "synthetic"
-    assert (fresh.path / "params.yaml").read_text() == params
-    assert "changed" in fresh.ok("dvc", "status")
+    assert "Stage 'preprocess' is cached" in done.stdout, "the cache is shared"
+
+    copy = Project(project.path / "synthetic-run")
+    report = next(word for word in done.stdout.split() if word.startswith("file://"))
+    assert Path(unquote(urlsplit(report).path)) == copy.path / "plots/report.html"
+    assert all(path.is_file() for path in copy.outputs())
+    assert (copy.path / "notes.txt").exists()
+    assert "# edited" in (copy.path / "pipeline/report/cases.py").read_text()
+    assert read_json(copy.path / "metrics/evaluate.json")["source"] == "synthetic"
+    changed = project.params()
+    changed["data"]["source"] = "synthetic"
+    assert copy.params() == changed
+    assert "up to date" in copy.ok("dvc", "status")
 
 
 def test_when_a_mirror_is_back_so_is_fashion_mnist(project: Project, real_data: Path) -> None:
     """The shared project has synthetic results; its parameters ask for the real thing again."""
-    project.set_params({"data.source": "fashion-mnist", "train.epochs": 1} | OFFLINE)
+    project.set_params({"train.epochs": 1} | OFFLINE)
     real = {"FASHION_MNIST_MIRROR": str(real_data)}
-    printed = project.ok("python", "-m", "pipeline", "run", env=real)
+    printed = project.ok(*COMMAND, env=real)
     assert "synthetic" not in printed.lower()
     assert read_json(project.path / "metrics/evaluate.json")["source"] == "fashion-mnist"
     assert "up to date" in project.ok("dvc", "status")
 
 
-def test_what_a_killed_run_leaves_is_put_right(project: Project) -> None:
-    (project.path / ".dvc/tmp/synthetic-stands-in").touch()
-    project.set_params(OFFLINE)
-    done = project.run("python", "-m", "pipeline", "run")
-    assert done.returncode == 0
-    assert "SYNTHETIC" in done.stdout, "it asked for Fashion-MNIST again, in vain"
-    assert project.params()["data"]["source"] == "fashion-mnist"
-    assert not (project.path / ".dvc/tmp/synthetic-stands-in").exists()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_run_leaves_nothing_to_repair(project: Project, number: signal.Signals) -> None:
+    project.set_params(OFFLINE | {"train.epochs": 5000})
+    before = state(project)
+    with subprocess.Popen(
+        COMMAND, cwd=project.path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert any("Running stage 'train'" in line for line in process.stdout)
+        process.send_signal(number)
+        assert process.wait(60) == (128 + number if number == signal.SIGTERM else -number)
+    left = working_in(project.path)
+    assert state(project) == before
+    if number == signal.SIGTERM:
+        assert left == []
+        return
+    # Nothing can end what it has started, so the next run waits for that.
+    with (project.path / ".dvc/tmp/run.lock").open("w") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for survivor in left:
+        os.kill(survivor, signal.SIGKILL)
+    project.set_params({"train.epochs": 2})
+    assert "SYNTHETIC" in project.ok(*COMMAND), "it asked for Fashion-MNIST again, in vain"
+
+
+def test_where_it_runs_is_told(project: Project, tmp_path: Path) -> None:
+    """A folder in which DVC's queue does not work, and a table of locks that a kill has cut."""
+    renamed = project.clone(tmp_path / "no#1")
+    (renamed.path / ".dvc/tmp/rwlock").write_text('{"write": {')
+    done = renamed.run(*COMMAND)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    note, error = done.stderr.splitlines()
+    assert note.startswith("note: DVC's queue and `dvc exp run --temp` do not work in /")
+    assert error.startswith("error: .dvc/tmp/rwlock, DVC's table of locks, is damaged")
 
 
 @pytest.mark.parametrize("change", [{"train.epochs": 0}, {"trian": {}}])
@@ -56,7 +108,7 @@ def test_other_failures_are_not_papered_over(
 ) -> None:
     fresh.set_params(change)
     real = {"FASHION_MNIST_MIRROR": str(real_data)}
-    done = fresh.run("python", "-m", "pipeline", "run", env=real)
+    done = fresh.run(*COMMAND, env=real)
     assert done.returncode != 0
     assert f"{next(iter(change))} is" in done.stderr
     assert "SYNTHETIC" not in done.stdout

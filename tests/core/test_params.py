@@ -1,4 +1,4 @@
-"""`params.yaml` is checked before any work, in words that say what to mend."""
+"""`params.yaml` is checked before any work, in words that say what to fix."""
 
 import datetime
 
@@ -72,7 +72,7 @@ from tests.training.test_models import TRANSFER
         (
             "preprocess",
             {"preprocess.seed": datetime.date(2024, 1, 2)},
-            ["is datetime.date", "integer"],
+            ["line", "2024-01-02 is neither a number nor text"],
         ),
         ("plot", {"plot.mistakes": 1000}, ["plot.mistakes is 1000", "less than or equal to 100"]),
     ],
@@ -113,7 +113,7 @@ def test_another_family_needs_other_parameters(finished: Project) -> None:
     ("text", "expected"),
     [
         ("seed: [", "not valid YAML"),
-        ("seed: 2024-13-45", "not valid YAML"),
+        ("seed: 2024-13-45", "line 1: 2024-13-45 is neither a number nor text"),
         ("", "holds NoneType, not a mapping"),
         ("- seed", "holds list, not a mapping"),
         ("seed: 0", "preprocess is missing"),

@@ -1,22 +1,69 @@
 """Fetching, against a real HTTP server on loopback that misbehaves on request."""
 
 import hashlib
+import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from pipeline.core.errors import PipelineError
 from pipeline.data import fashion_mnist
 from pipeline.data.fashion_mnist import RawFile
-from tests.conftest import Project, environment
+from tests.conftest import ROOT, Project, environment
 
 CONTENT = {file.name: file.name.encode() * 5000 for file in fashion_mnist.FILES}
 NAME = fashion_mnist.FILES[0].name
+
+
+NOTHING = b"Content-Length: 0\r\n\r\n"
+REDIRECTS = [
+    b"http://[::1",
+    b"http://a..b/",
+    b"http://.a/",
+    b"http://" + b"a" * 70 + b".invalid/",
+    b"http://\xff\xfe/",
+    "http://\u2100.invalid/".encode(),
+    b"http://%zz%00/",
+    b"http://host:99999/",
+    b"http://host:port/",
+    b"http://user:pa ss@/",
+    b"http:///nowhere",
+    b"http://",
+    b"//",
+    b"file:///etc/passwd",
+    b"mailto:me",
+    b"?",
+]
+# What a server may write in place of an answer.
+ANSWERS = {
+    "empty": b"",
+    "noise": bytes(range(256)) * 10,
+    "no-status": b"HTTP/1.1 \r\n\r\n",
+    "strange-status": b"HTTP/1.1 999999 what\r\n\r\n",
+    "long-line": b"HTTP/1.1 200 " + b"a" * 100_000,
+    "many-headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n",
+    "bad-header": b"HTTP/1.1 200 OK\r\n: \r\n\xff\xfe\r\n\r\n",
+    "bad-length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc",
+    "two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3, 5\r\n\r\nabc",
+    "bad-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc",
+    "bad-gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    "bad-zstd": b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd, br\r\nContent-Length: 3\r\n\r\nabc",
+    "bad-cookie": b"HTTP/1.1 200 OK\r\nSet-Cookie: =;=;\xff\r\n" + NOTHING,
+    "escape": b"HTTP/1.1 404 \x1b]0;owned\x07\x1b[31m\r\n" + NOTHING,
+    **{
+        f"redirect-{index}": b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\n" + NOTHING
+        for index, target in enumerate(REDIRECTS)
+    },
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,7 +74,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
-        way, name = self.path.strip("/").split("/")
+        way, name = unquote(self.path).strip("/").split("/")
+        if way in ANSWERS:
+            self.wfile.write(ANSWERS[way])
+            self.close_connection = True
+            return
         content = CONTENT[name]
         if way.isdigit():
             self.send_error(int(way))
@@ -42,9 +93,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[:10])
             self.wfile.flush()
             self.released.wait(30)
+        elif way == "drip":
+            with suppress(ConnectionError):
+                while not self.released.wait(0.05):
+                    self.wfile.write(content[:1])
         elif way == "truncated":
             self.wfile.write(content[:-10])
-        elif way == "wrong":
+        elif way.startswith("wrong"):
             self.wfile.write(content[:-1] + b"?")
         else:
             self.wfile.write(content)
@@ -57,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[str]:
     Handler.requests, Handler.released = [], threading.Event()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://127.0.0.1:{httpd.server_port}"
         Handler.released.set()
@@ -80,6 +135,7 @@ def small_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(fashion_mnist, "FILES", files)
     monkeypatch.setattr(fashion_mnist, "READ_TIMEOUT", 0.5)
     monkeypatch.setattr(fashion_mnist, "BACK_OFF", 0.01)
+    monkeypatch.setattr(fashion_mnist, "SLOWEST", 1e9)
     monkeypatch.delenv(fashion_mnist.MIRROR_VARIABLE, raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.chdir(tmp_path)
@@ -123,6 +179,130 @@ def test_a_mirror_that_refuses_gives_its_reason() -> None:
 def test_the_next_mirror_serves(server: str, way: str) -> None:
     fashion_mnist.fetch([f"{server}/{way}", f"{server}/right"])
     assert raw() == CONTENT
+
+
+@pytest.mark.parametrize("way", ANSWERS)
+def test_no_answer_keeps_the_next_mirror_from_serving(server: str, way: str) -> None:
+    fashion_mnist.fetch([f"{server}/{way}", f"{server}/right"])
+    assert raw() == CONTENT
+
+
+# None of them is a place that could be asked at all.
+IMPOSSIBLE = [
+    "http://",
+    "http://[",
+    "http://a..b/c",
+    "http://.a",
+    "http://*/",
+    "http://\ud800/",
+    "http://" + "a" * 70 + ".invalid",
+    "http://host:port",
+    "http://host:99999",
+    "http://\u2100.invalid",
+    "http://a b",
+    "https://\0",
+    "ftp://127.0.0.1/",
+    "\0",
+    "\udcff",
+    "a" * 5000,
+    "~nobody\n",
+    "/dev/null",
+]
+
+
+@pytest.mark.parametrize("mirror", IMPOSSIBLE)
+def test_an_impossible_mirror_gives_its_reason_and_the_next_serves(
+    server: str, mirror: str
+) -> None:
+    with pytest.raises(PipelineError) as error:
+        fashion_mnist.fetch([mirror])
+    lines = str(error.value).split("\n")
+    assert len(lines) == 4
+    assert ": " in lines[2]
+    assert all(line.isprintable() for line in lines)
+    fashion_mnist.fetch([mirror, f"{server}/right"])
+    assert raw() == CONTENT
+
+
+def test_a_drip_ends_at_the_deadline(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fashion_mnist, "DEADLINE", 1.0)
+    with pytest.raises(PipelineError, match=f"{server}/drip: took more than 1 s"):
+        fashion_mnist.fetch([f"{server}/drip"])
+    assert Handler.requests == [f"/drip/{NAME}"]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_what_a_server_says_cannot_control_the_terminal(server: str) -> None:
+    with pytest.raises(PipelineError) as error:
+        fashion_mnist.fetch([f"{server}/escape"])
+    assert "answered 404 \\x1b]0;owned\\x07\\x1b[31m" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["user:secret@{}", "secret@{}", "user:se%40cret@{}", "user:secr/et@{}"]
+)
+def test_no_password_is_printed(
+    server: str, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(PipelineError) as error:
+        fashion_mnist.fetch([server.replace("://", "://" + address.format("")) + "/404"])
+    port = server.rpartition(":")[2]
+    assert f"http://127.0.0.1:{port}/404: " in str(error.value)
+    assert "cret" not in str(error.value)
+    if "/" not in address:
+        fashion_mnist.fetch([server.replace("://", "://" + address.format("")) + "/right"])
+        assert f"from http://127.0.0.1:{port}/right" in capsys.readouterr().out
+
+
+def test_a_version_in_a_path_is_no_password(server: str) -> None:
+    with pytest.raises(PipelineError, match=f"{server}/wrong@main: "):
+        fashion_mnist.fetch([f"{server}/wrong@main"])
+
+
+@pytest.mark.parametrize("kind", ["wrong file", "FIFO", "nothing"])
+def test_a_chosen_mirror_is_not_passed_over_in_silence(
+    server: str,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    monkeypatch.setenv(fashion_mnist.MIRROR_VARIABLE, str(folder))
+    if kind == "wrong file":
+        (folder / NAME).write_bytes(b"mine")
+    elif kind == "FIFO":
+        os.mkfifo(folder / NAME)
+    fashion_mnist.fetch([f"{server}/right"])
+    reason = "has 4 bytes, not the 130000 of" if kind == "wrong file" else "does not have the file"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{NAME}: not from FASHION_MNIST_MIRROR: {folder}: {reason}")
+    assert lines[1] == f"{NAME}: from {server}/right"
+    assert raw() == CONTENT
+
+
+def test_a_file_of_ones_own_is_not_replaced_in_silence(
+    server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("data/raw").mkdir(parents=True)
+    own = Path("data/raw", NAME)
+    own.write_bytes(CONTENT[NAME][::-1])
+    fashion_mnist.fetch([f"{server}/right"])
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith(f"{own} has SHA-256 ")
+    assert line.endswith(": replacing it")
+
+
+def test_a_user_without_name_and_home_is_served() -> None:
+    """As in a container that runs under any number."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    code = "import os; os.setuid(54321); print(list(fashion_mnist.local_places()))"
+    command = [sys.executable, "-c", f"from pipeline.data import fashion_mnist; {code}"]
+    env = {k: v for k, v in environment().items() if k not in ("HOME", "KERAS_HOME")}
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_passing_fault_is_tried_again(server: str) -> None:

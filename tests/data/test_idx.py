@@ -2,6 +2,8 @@
 
 import gzip
 import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 1000, 2**18])
 def test_part_by_part_it_is_the_same(size: int, tmp_path: Path) -> None:
     """Written and read, in fewer rows or in more than are in memory at a time; packed or not."""
-    array = np.random.default_rng(0).integers(0, 4, (100, size), np.uint8)
+    array = np.tile(np.arange(100, dtype=np.uint8)[:, None], size)
     with idx.writing(tmp_path / "parts", array.shape) as file:
         for row in array:
             file.write(row.tobytes())
@@ -52,16 +54,12 @@ def test_part_by_part_it_is_the_same(size: int, tmp_path: Path) -> None:
         parts = list(idx.read_parts(tmp_path / name))
         assert max(part.nbytes for part in parts) <= idx.PART
         np.testing.assert_array_equal(np.concatenate(parts), array)
-    assert idx.read_header(tmp_path / "unpacked") == (np.uint8, (100, size))
+    assert idx.read_header(tmp_path / "unpacked") == (np.dtype(np.uint8), (100, size))
 
 
 def test_an_error_leaves_no_file(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        idx.writing(tmp_path / "array", (2, 2)) as file,
-    ):
-        file.write(b"12")
-        _ = 1 / 0
+    with pytest.raises(TypeError), idx.writing(tmp_path / "array", (2, 2)) as file:
+        file.write("text")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -76,7 +74,7 @@ def test_labels_above_255_are_shorts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "file", "reason"),
     [
-        (b"no array", RIGHT_LABELS, "images", "starts with 6e6f, not with 0000"),
+        (b"no IDX array", RIGHT_LABELS, "images", "starts with 6e6f, not with 0000"),
         (b"\x1f\x8b no gzip", RIGHT_LABELS, "images", "Unknown compression method"),
         (RIGHT_IMAGES[:-9], RIGHT_LABELS, "images", "ended before the end-of-stream"),
         (packed(b"\0\0"), RIGHT_LABELS, "images", "it ends in its header, after 2 bytes"),
@@ -94,7 +92,6 @@ def test_labels_above_255_are_shorts(tmp_path: Path) -> None:
             "holds uint8 [2352], not uint8 [2352, 28, 28]",
         ),
         (packed(header()), RIGHT_LABELS, "images", "has no dimensions"),
-        (packed(header(2**31, 2**31)), RIGHT_LABELS, "images", "bytes of 68,719,476,736 allowed"),
         (RIGHT_IMAGES, RIGHT_IMAGES, "labels", "has 3 dimensions, not 1"),
         (
             RIGHT_IMAGES,
@@ -129,7 +126,18 @@ def test_labels_above_255_are_shorts(tmp_path: Path) -> None:
         (packed(header(2, 28, 28), bytes(1568)), RIGHT_LABELS, "images", "2 images"),
         (RIGHT_IMAGES, packed(header(3), b"\0\1\12"), "labels", "a label 10; allowed are 0 to 9"),
         (packed(header(0, 28, 28)), packed(header(0)), "labels", "is empty"),
-        (None, RIGHT_LABELS, "images", "is missing"),
+        (None, RIGHT_LABELS, "images", "is missing; run `dvc repro`"),
+        (
+            packed(header(3, 2**31, 2**31)),
+            RIGHT_LABELS,
+            "images",
+            "take 4,611,686,018,427,387,904 bytes of 8,388,608 allowed",
+        ),
+        (RIGHT_IMAGES, packed(header(3, kind=9), bytes(3)), "labels", "of type 0x09, not 0x08"),
+        (RIGHT_IMAGES, packed(header(3, kind=12), bytes(12)), "labels", "of type 0x0c, not 0x08"),
+        (RIGHT_IMAGES + b"more", RIGHT_LABELS, "images", "Not a gzipped file"),
+        (RIGHT_IMAGES + packed(b"more"), RIGHT_LABELS, "images", "but it has more"),
+        (RIGHT_IMAGES[:-8] + bytes(8), RIGHT_LABELS, "images", "CRC check failed"),
     ],
 )
 def test_anything_else_is_named(
@@ -140,10 +148,43 @@ def test_anything_else_is_named(
         if content is not None:
             path.write_bytes(content)
     with pytest.raises(PipelineError) as error:
-        idx.read_labels(*paths, fashion_mnist.DESCRIPTION)
-        list(idx.read_parts(paths[0]))
-    assert file in str(error.value)
+        (idx.read_labels(*paths, fashion_mnist.DESCRIPTION), *idx.read_parts(paths[0]))
+    assert str(error.value).startswith(f"{tmp_path / file}.gz ")
     assert reason in str(error.value)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a megabyte, behind a header that speaks of three images."""
+    packer, megabyte = zlib.compressobj(wbits=31), bytes(2**20)
+    content = packer.compress(header(3, 28, 28))
+    content += b"".join(packer.compress(megabyte) for _ in range(1024)) + packer.flush()
+    (tmp_path / "images.gz").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(PipelineError, match="take 2352 bytes, but it has more"):
+        idx.read(tmp_path / "images.gz", dimensions=3)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+
+
+def test_shape_and_classes_are_those_of_the_data(tmp_path: Path) -> None:
+    images, labels = np.zeros((2, 4, 6, 3), np.uint8), np.array([0, 200], np.uint8)
+    paths = tmp_path / "images.gz", tmp_path / "labels.gz"
+    idx.write(paths[0], images)
+    idx.write(paths[1], labels)
+    names = tuple(map(str, range(201)))
+    colour = {"height": 4, "width": 6, "channels": 3, "classes": names}
+    description = fashion_mnist.DESCRIPTION.model_copy(update=colour)
+    np.testing.assert_array_equal(idx.read_labels(*paths, description), labels, strict=True)
+    taller = description.model_copy(update={"height": 6, "width": 4})
+    with pytest.raises(
+        PipelineError, match=r"holds uint8 \[2, 4, 6, 3\], not uint8 \[2, 6, 4, 3\]"
+    ):
+        idx.read_labels(*paths, taller)
+    fewer = description.model_copy(update={"classes": names[:200]})
+    with pytest.raises(PipelineError, match="has a label 200; allowed are 0 to 199"):
+        idx.read_labels(*paths, fewer)
+    more = description.model_copy(update={"classes": (*names, *map(str, range(1000, 1200)))})
+    assert idx.read_labels(*paths, more).dtype == np.uint16
 
 
 def test_the_stage_puts_it_in_a_line(project: Project) -> None:

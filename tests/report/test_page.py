@@ -20,8 +20,7 @@ from selenium.webdriver.support.ui import Select
 from pipeline.data.dataset import CLASS_NAMES, Dataset
 from pipeline.report import figures, page
 from pipeline.report.figures import PlotParams, percent
-from tests.conftest import ROOT, Project
-from tests.test_pipeline import read_csv, read_json
+from tests.project import ROOT, Project, read_csv, read_json
 
 PHONE, DESKTOP = (360, 800), (1280, 900)
 A4 = 680  # pixels between the margins of the page

@@ -39,7 +39,7 @@ function filter() {
   const total = (name) => left.reduce((sum, group) => sum + Number(group.dataset[name]), 0);
   form.querySelector("output").textContent = left.length
     ? `Confusions: ${left.length}. Mistakes: ${total("count")}, of which ${total("shown")} are shown.`
-    : "No test image was mistaken so.";
+    : form.dataset.none;
 }
 
 function choose(actual, predicted) {

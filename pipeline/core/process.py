@@ -1,0 +1,26 @@
+"""The process that a stage runs in: free of what was set, or closed, for other programs."""
+
+import os
+import sys
+
+# What a notebook or a shell may have set for other projects: it changes results, or ends in an
+# error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
+FOREIGN = ("FREETYPE_", "MATPLOTLIBRC", "MPLBACKEND", "NPY_", "TQDM_")
+
+
+def prepare() -> None:
+    """Make the process fit for a stage, before it imports any library."""
+    forget_settings(FOREIGN)
+    for descriptor in (0, 1, 2):  # a data file would take the number of one that is closed
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def forget_settings(prefixes: tuple[str, ...]) -> None:
+    """Remove from the environment what begins with one of the `prefixes`."""
+    for name in [name for name in os.environ if name.startswith(prefixes)]:
+        del os.environ[name]

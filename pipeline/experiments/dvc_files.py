@@ -1,0 +1,109 @@
+"""Reading `dvc.yaml` and `dvc.lock`: what stages declare, and what is recorded of them."""
+
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import parse_yaml
+
+DECLARATIONS = "dvc.yaml"
+LOCK = "dvc.lock"
+
+# A path, alone or with its settings.
+Output = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+Model = TypeVar("Model", bound=_Strict)
+
+
+class Stage(_Strict):
+    """What `dvc.yaml` says of a stage."""
+
+    cmd: str
+    deps: list[str] = []
+    params: list[str] = []
+    outs: list[Output] = []
+    metrics: list[Output] = []
+    plots: list[Output] = []
+
+    def outputs(self) -> list[str]:
+        """Return the paths of all that it writes."""
+        entries = [*self.outs, *self.metrics, *self.plots]
+        return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+class File(_Strict):
+    """What `dvc.lock` says of a file: its hash, and `size`, `hash`, and the like as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    path: str
+    md5: str
+
+
+class Record(_Strict):
+    """What `dvc.lock` says of the last run of a stage."""
+
+    cmd: str
+    deps: list[File] = []
+    params: dict[str, dict[str, Any]] = {}
+    outs: list[File] = []
+
+
+class _Declarations(_Strict):
+    stages: dict[str, Stage]
+
+
+class _Lock(_Strict):
+    stages: dict[str, Record]
+
+
+def parse_stages(text: str, name: str = DECLARATIONS) -> dict[str, Stage]:
+    """Return the stages that the text of `dvc.yaml` declares, each after those it depends on.
+
+    Raises:
+        PipelineError: it is not as DVC takes it, or stages depend on each other in a circle.
+    """
+    stages = _validate(_Declarations, text, name).stages
+    makers = {path: stage for stage, declared in stages.items() for path in declared.outputs()}
+    graph = {
+        stage: {makers[path] for path in declared.deps if path in makers}
+        for stage, declared in stages.items()
+    }
+    try:
+        return {stage: stages[stage] for stage in TopologicalSorter(graph).static_order()}
+    except CycleError as error:
+        raise PipelineError(f"{name}: stages in a circle: {', '.join(error.args[1])}") from None
+
+
+def parse_lock(text: str, name: str = LOCK) -> dict[str, Record]:
+    """Return what the text of `dvc.lock` records, by stage.
+
+    Raises:
+        PipelineError: it is not as DVC writes it.
+    """
+    return _validate(_Lock, text, name).stages
+
+
+def hashes(files: list[File]) -> dict[str, str]:
+    """Return the MD5 of each file, by path."""
+    return {file.path: file.md5 for file in files}
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong, and where."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+
+
+def _validate(model: type[Model], text: str, name: str) -> Model:
+    try:
+        return model.model_validate(parse_yaml(text, name))
+    except ValidationError as error:
+        raise PipelineError(f"{name}: {first_fault(error)}") from None

@@ -1,0 +1,177 @@
+"""Running a revision from scratch, and comparing all that it gives with its `dvc.lock`."""
+
+import hashlib
+import json
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import dvc_cache
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE, parse_yaml
+from pipeline.experiments.dvc_files import (
+    DECLARATIONS,
+    LOCK,
+    File,
+    Record,
+    Stage,
+    hashes,
+    parse_lock,
+    parse_stages,
+)
+from pipeline.experiments.workspace import call, checkout, child_environment, data_in_reach
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One thing that `dvc.lock` records, and what was found; None where there is nothing.
+
+    Attributes:
+        stage: the stage that it belongs to.
+        kind: committed (an output that git holds), command, parameter, dependency, status, or
+            output; for what is recorded of a file beside its hash, such as `output size`.
+        name: a path, or the name of a parameter.
+        recorded: what `dvc.lock` has.
+        reproduced: what was found.
+    """
+
+    stage: str
+    kind: str
+    name: str
+    recorded: Any
+    reproduced: Any
+
+    @property
+    def same(self) -> bool:
+        """Tell whether the record holds."""
+        return bool(self.recorded == self.reproduced)
+
+
+def verify(commit: str, stage: str | None) -> list[Comparison]:
+    """Run `commit`, or one stage of it from its recorded inputs, in a temporary clone.
+
+    Raises:
+        PipelineError: nothing is recorded there, or not this stage.
+    """
+    with checkout(commit) as folder:
+        if not (folder / LOCK).is_file():
+            raise PipelineError(f"{commit} has no {LOCK}: nothing is recorded there")
+        stages = parse_stages((folder / DECLARATIONS).read_text(encoding="utf-8"))
+        lock = parse_lock((folder / LOCK).read_text(encoding="utf-8"))
+        if stage is None:
+            gone = sorted(lock.keys() - stages.keys())
+            return [
+                *_run(folder, stages, lock),
+                *(Comparison(name, "command", "cmd", lock[name].cmd, None) for name in gone),
+            ]
+        if stage not in stages:
+            raise PipelineError(f"there is no stage {stage}; there are {', '.join(stages)}")
+        if stage not in lock:
+            raise PipelineError(f"{LOCK} records no run of stage {stage}")
+        _bring_inputs(folder, stages, lock[stage])
+        return list(_run(folder, {stage: stages[stage]}, lock))
+
+
+def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> None:
+    """Take the recorded inputs of a stage that others make out of DVC's cache."""
+    made = {path for stage in stages.values() for path in stage.outputs()}
+    for path, md5 in hashes(record.deps).items():
+        if path in made and not (folder / path).exists():
+            try:
+                content = dvc_cache.find(md5, Path.cwd())
+            except FileNotFoundError:
+                raise PipelineError(
+                    f"{path} as recorded is not in DVC's cache; try `dvc pull`"
+                ) from None
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).symlink_to(content)
+
+
+def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Iterator[Comparison]:
+    """Run the stages in `folder`, comparing as they end, up to the first that fails."""
+    environment = child_environment() | data_in_reach()
+    records = {name: lock.get(name, Record(cmd="")) for name in stages}
+    for name, stage in stages.items():
+        committed = _describe(folder, stage.outputs())
+        recorded = [file for file in records[name].outs if file.path in committed]
+        yield from _compare_files(name, "committed", recorded, committed)
+        for path in committed:  # none may pass for reproduced
+            (folder / path).unlink()
+    for number, (name, stage) in enumerate(stages.items(), start=1):
+        record = records[name]
+        print(f"[{number}/{len(stages)}] {name}", flush=True)
+        yield from _compare_inputs(folder, name, stage, record)
+        started = time.monotonic()
+        status = call(stage.cmd, folder, environment)
+        print(f"[{number}/{len(stages)}] {name}: {time.monotonic() - started:.1f} s", flush=True)
+        yield Comparison(name, "status", "exit", 0, status)
+        yield from _compare_files(name, "output", record.outs, _describe(folder, stage.outputs()))
+        if status:
+            return
+
+
+def _compare_inputs(folder: Path, name: str, stage: Stage, record: Record) -> Iterator[Comparison]:
+    """Compare what the stage is run on."""
+    yield Comparison(name, "command", "cmd", record.cmd or None, stage.cmd)
+    params = parse_yaml((folder / PARAMS_FILE).read_text(encoding="utf-8"), PARAMS_FILE)
+    recorded, found = (
+        record.params.get(PARAMS_FILE, {}),
+        {k: _value(params, k) for k in stage.params},
+    )
+    for key in found | recorded:
+        yield Comparison(name, "parameter", key, recorded.get(key), found.get(key))
+    yield from _compare_files(name, "dependency", record.deps, _describe(folder, stage.deps))
+
+
+def _value(params: dict[str, Any], key: str) -> Any:
+    value: Any = params
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _compare_files(
+    stage: str, kind: str, recorded: list[File], found: dict[str, dict[str, Any]]
+) -> Iterator[Comparison]:
+    """Compare the hashes of files, and where they are the same, all else that is recorded."""
+    records = {file.path: file.model_dump(exclude={"path"}) for file in recorded}
+    for path in found | records:
+        before, after = records.get(path, {}), found.get(path, {})
+        yield Comparison(stage, kind, path, before.get("md5"), after.get("md5"))
+        if before.get("md5") == after.get("md5"):
+            for key in (before | after).keys() - {"md5"}:
+                yield Comparison(stage, f"{kind} {key}", path, before.get(key), after.get(key))
+
+
+def _describe(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what DVC would record of each of the files and folders that exists."""
+    described = {}
+    for path in paths:
+        if (folder / path).is_file():
+            described[path] = _describe_file(folder / path)
+        elif (folder / path).is_dir():
+            files = sorted(file for file in (folder / path).rglob("*") if file.is_file())
+            found = {str(file.relative_to(folder / path)): _describe_file(file) for file in files}
+            listed = [{"md5": found[name]["md5"], "relpath": name} for name in sorted(found)]
+            described[path] = {
+                "hash": "md5",
+                "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
+                "size": sum(entry["size"] for entry in found.values()),
+                "nfiles": len(found),
+            }
+    return described
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    described: dict[str, Any] = {"hash": "md5", "md5": _md5(content), "size": len(content)}
+    if path.stat().st_mode & stat.S_IXUSR:
+        described["isexec"] = True
+    return described
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,208 @@
+"""The workspace as DVC sees it, copies of the project, and the processes that run in them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline.core.errors import PipelineError
+from pipeline.data import fashion_mnist
+from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
+from pipeline.experiments.revisions import git, prefix, read
+
+RWLOCK = Path(".dvc/tmp/rwlock")
+GRACE = 5  # seconds that an interrupted process has to end by itself
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a process that runs stages, DVC or git in any folder.
+
+    This Python comes first in it, whether or not its virtual environment is active, and nothing
+    points git at another repository than that of the folder, as its variables do in hooks.
+    """
+    foreign = git("rev-parse", "--local-env-vars").split()
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    folders = [str(Path(sys.executable).parent), *filter(None, [kept.get("PATH")])]
+    return kept | {"PATH": os.pathsep.join(folders)}
+
+
+def call(
+    command: Sequence[str] | str,
+    folder: Path,
+    environment: Mapping[str, str],
+    keep_open: Sequence[int] = (),
+) -> int:
+    """Run a command, or a line of shell, in a folder and return its exit status.
+
+    What ends this process, SIGKILL excepted, ends the command and all that it has started.
+
+    Args:
+        command: its arguments, or the line of shell.
+        folder: where it runs.
+        environment: its environment variables.
+        keep_open: file descriptors that it inherits, such as that of a lock it is to hold too.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        shell=isinstance(command, str),
+        pass_fds=keep_open,
+        process_group=0,
+    ) as process:
+        try:
+            return process.wait()
+        finally:
+            if process.returncode is None:
+                _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a group of processes, so that DVC releases its locks, and then kill it."""
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """Check the project out at `commit`, in a temporary clone that goes when the block ends.
+
+    Gives the folder of the project in the clone: where it is a part of a larger repository, a
+    folder below the clone's root. The clone shares the objects of the user's repository and
+    changes nothing there. It has the data that `dvc add` tracks, but no DVC cache and no local
+    settings. Use `child_environment` for what runs in it.
+    """
+    environment = child_environment()
+    repository = git("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
+        options = ("--quiet", "--shared", "--no-checkout")
+        git("clone", *options, repository, folder, environment=environment)
+        git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
+        yield Path(folder, prefix())
+
+
+def data_in_reach() -> dict[str, str]:
+    """Return the variable by which a copy of the project finds the data that is in reach."""
+    place = next(fashion_mnist.local_places(), "https://")
+    if place.startswith(("http://", "https://")):
+        return {}
+    return {fashion_mnist.MIRROR_VARIABLE: str(Path(place).resolve())}
+
+
+def copy_sources(target: Path) -> None:
+    """Make `target` a copy of the workspace as it is, without its results.
+
+    Copied is what git tracks or would track, edits included; not copied are stages' outputs and
+    their record. The copy is a DVC repository outside git, with the cache of this one.
+    """
+    if target.exists():
+        shutil.rmtree(target)
+    stages = parse_stages(read(DECLARATIONS, None)).values()
+    results = {LOCK, *(path for stage in stages for path in stage.outputs())}
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    for name in {*filter(os.path.isfile, listed)} - results:
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(name, copy)
+    cache = os.path.relpath(_cache_folder(), target / ".dvc")
+    (target / ".dvc/config.local").write_text(
+        f'[core]\n    no_scm = true\n[cache]\n    dir = "{cache}"\n', encoding="utf-8"
+    )
+
+
+def changes(output: str) -> list[str]:
+    """Return why an output in the workspace is not what `dvc repro` would make now.
+
+    Gives a text for each stage that it comes from, such as `train (params.yaml: seed)`. Data and
+    models that are only missing, as in a fresh clone, do not count.
+
+    Raises:
+        PipelineError: DVC cannot tell.
+    """
+    # Slow to import, and not every command needs them.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            (found,) = repo.find_outs_by_path(output)
+            status = repo.status(targets=[found.stage.addressing], with_deps=True)
+            made = {str(Path(out.fs_path).relative_to(repo.root_dir)) for out in repo.index.outs}
+    except DvcException as error:
+        raise PipelineError(f"DVC cannot tell whether {output} is up to date: {error}") from None
+    stages = []
+    for stage, differences in status.items():
+        causes = []
+        for change in differences:
+            if isinstance(change, str):  # such as "changed command"
+                causes.append(change)
+                continue
+            for path, what in (item for files in change.values() for item in files.items()):
+                if isinstance(what, dict):
+                    causes.append(f"{path}: {', '.join(what)}")
+                elif path not in made or what not in ("deleted", "not in cache"):
+                    causes.append(path)
+        if causes:
+            stages.append(f"{stage} ({', '.join(causes)})")
+    return sorted(stages)
+
+
+def check_not_locked() -> None:
+    """Check that DVC can read its table of locks.
+
+    Raises:
+        PipelineError: it cannot, as after a kill while DVC wrote it.
+    """
+    try:
+        json.loads(RWLOCK.read_bytes())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        raise PipelineError(
+            f"{RWLOCK}, DVC's table of locks, is damaged, as a kill can leave it; "
+            "if no other DVC command is running here, remove it and run this again"
+        ) from None
+
+
+def check_queue() -> None:
+    """Check that DVC's queue and `--temp` work where the project and its cache lie.
+
+    Raises:
+        PipelineError: they do not; names the way round.
+    """
+    # DVC hands the folder to git as a URL, and the cache to its copies in ASCII.
+    root, cache = str(Path.cwd()), str(_cache_folder())
+    if found := [mark for mark in ("#", "?") if mark in root]:
+        raise PipelineError(
+            f"DVC's queue and `dvc exp run --temp` do not work in {root}: "
+            f"rename the folder so that its path is without {' and '.join(found)}"
+        )
+    if not cache.isascii() or "%(" in cache:
+        raise PipelineError(
+            f"DVC's queue and `dvc exp run --temp` do not work with a cache in {cache}: "
+            "`dvc cache dir --local FOLDER` moves it to a folder whose path is plain ASCII"
+        )
+
+
+def _cache_folder() -> Path:
+    # Slow to import, and not every command needs them.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            return Path(repo.cache.local_cache_dir)
+    except DvcException as error:
+        raise PipelineError(str(error)) from None

@@ -1,0 +1,35 @@
+"""`python -m pipeline`, whatever becomes of its standard streams."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.conftest import Project, environment
+
+COMPARE = "python -m pipeline compare HEAD HEAD"
+VERIFY = "python -m pipeline verify --stage preprocess"
+
+
+@pytest.mark.parametrize("command", [COMPARE, VERIFY])
+def test_a_reader_that_has_ended_is_no_error(finished: Project, command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command.split(),
+        cwd=finished.path,
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", [COMPARE, VERIFY])
+def test_standard_streams_may_be_closed(finished: Project, command: str) -> None:
+    done = finished.run("bash", "-c", f"{command} <&- >&- 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = finished.run("bash", "-c", f"{command} >&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

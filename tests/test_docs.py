@@ -1,0 +1,73 @@
+"""The pages say what is there: links lead somewhere, and no output or command is left out."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+OUTPUTS = (ROOT / "docs/outputs.md").read_text(encoding="utf-8")
+
+
+def text(page: Path) -> str:
+    """A page without its code, where nothing is a link or a heading."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that code hosts give to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", text(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", text(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_output_is_explained() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for stage in stages.values():
+        for entry in [e for kind in ("outs", "metrics", "plots") for e in stage.get(kind, [])]:
+            path = next(iter(entry)) if isinstance(entry, dict) else entry
+            name = re.sub("^t10k-(images|labels)-.*", r"t10k-\1-...", Path(path).name)
+            assert f"{name}`" in OUTPUTS, path
+
+
+def leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
+    return [
+        leaf
+        for key, value in content.items()
+        for leaf in (
+            leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+        )
+    ]
+
+
+def test_every_metric_and_column_is_explained() -> None:
+    names = [
+        re.sub(r"^validation\..*", "validation.*", leaf)
+        for file in (ROOT / "metrics").glob("*.json")
+        for leaf in leaves(json.loads(file.read_text(encoding="utf-8")))
+    ]
+    for table in (ROOT / "plots").glob("*.csv"):
+        with table.open(encoding="utf-8", newline="") as rows:
+            names += next(csv.reader(rows))
+    assert [name for name in names if f"`{name}`" not in OUTPUTS] == []
+
+
+def test_every_command_is_explained() -> None:
+    page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    commands = {path.stem for path in (ROOT / "pipeline/commands").glob("[!_]*.py")}
+    assert {name for name in commands if f"| `{name}` |" not in page} == set()
