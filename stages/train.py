@@ -1,5 +1,6 @@
 """Build the model, train it, and keep it with the history of its training."""
 
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,8 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     )
     wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
     print(
-        f"trained in {wall:.1f} s, {processor:.1f} s of processor time{description.suffix}",
+        f"trained in {wall:.1f} s, {processor:.1f} s of processor time, "
+        f"load {os.getloadavg()[0]:.1f}{description.suffix}",
         flush=True,
     )
     write_results(history)

@@ -26,7 +26,9 @@ ROWS = "results.yaml"
 TABLE = Path("results.csv")
 TRAINED_BY = ("preprocess", "model", "train")  # the sections that decide on a model, with the data
 # What the stage `train` prints; a clock is never part of what it writes.
-TRAINED = re.compile(r"^trained in ([\d.]+) s, ([\d.]+) s of processor time", re.MULTILINE)
+TRAINED = re.compile(
+    r"^trained in ([\d.]+) s, ([\d.]+) s of processor time(?:, load ([\d.]+))?", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Result:
         parameters: how many weights the model has.
         seconds: what training took by the clock; None where DVC had the model from before.
         processor_seconds: the same over all cores.
+        load: the machine's load average over the last minute of training, where it is known.
     """
 
     experiment: str
@@ -101,6 +104,7 @@ class Result:
     parameters: int
     seconds: float | None
     processor_seconds: float | None
+    load: float | None
 
     @classmethod
     def of(cls, name: str, read: Reader, log: str = "") -> Self:
@@ -130,11 +134,12 @@ class Result:
             parameters=trained["parameters"],
             seconds=float(times[1]) if times else None,
             processor_seconds=float(times[2]) if times else None,
+            load=float(times[3]) if times and times[3] else None,
         )
 
     def differences(self, other: Self) -> list[str]:
         """Name the figures in which another run of the same experiment differs, timings aside."""
-        aside = {"code", "machine", "seconds", "processor_seconds"}
+        aside = {"code", "machine", "seconds", "processor_seconds", "load"}
         aside |= {"model"} if self.model is None else set()
         mine, others = asdict(self), asdict(other)
         return [

@@ -22,6 +22,7 @@ COLUMNS = (
     "seconds",
     "CPU seconds",
 )
+BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
 FRONTIER = """## Accuracy against time
 
 The experiments above that no other beats in validation accuracy with less processor time.
@@ -72,9 +73,12 @@ def write(sections: list[Section], table: Table) -> None:
         found = [Group(row.name, of(row, table)) for row in section.rows]
         groups += found
         commands = "\n".join(row.command() for row in section.rows)
-        parts.append(f"## {section.title}\n\n{section.about}\n\n{_table(found)}\n")
+        parts.append(
+            f"## {section.title}\n\n{section.about}\n\n{_table(found)}\n{_timing_note(found)}"
+        )
         parts.append(f"```console\n{commands}\n```\n")
-    parts.append(f"{FRONTIER}\n{_table(_frontier(groups))}\n")
+    frontier = _frontier(groups)
+    parts.append(f"{FRONTIER}\n{_table(frontier)}\n{_timing_note(frontier)}")
     write_bytes(PAGE, "\n".join([_introduction(groups), *parts]).encode())
 
 
@@ -99,6 +103,22 @@ with other work going on beside it, and of processor time, over all cores. Machi
 The commands under a table queue its experiments; `dvc queue start` runs them. Once they have run,
 `python -m pipeline compare --seeds neurons-128-0 neurons-512-0` tells two rows apart.
 """
+
+
+def _timing_note(groups: list[Group]) -> str:
+    """Say which rows of a table were timed where seconds cannot be compared."""
+    timed = [m for group in groups for m in group.members if m.seconds is not None]
+    machines = [member.machine for member in timed]
+    usual = max(machines, key=machines.count, default="")
+    others = {m.experiment: m.machine for m in timed if m.machine != usual}
+    busy = {m.experiment: f"load {m.load}" for m in timed if (m.load or 0) > BUSY}
+    notes = [
+        f"\nNot comparable in seconds, since {reason}: "
+        f"{', '.join(f'{name} ({where})' for name, where in found.items())}.\n"
+        for reason, found in (("timed on another machine", others), ("the machine was busy", busy))
+        if found
+    ]
+    return "".join(notes)
 
 
 def _frontier(groups: list[Group]) -> list[Group]:

@@ -14,7 +14,7 @@ FILE = "{path: a, md5: b}"
 def test_the_project_itself() -> None:
     stages = parse_stages(Path(ROOT, "dvc.yaml").read_text())
     assert list(stages) == ["download", "preprocess", "train", "evaluate", "plot"]
-    assert stages["train"].outputs()[:2] == ["models/model.keras", "metrics/train.json"]
+    assert stages["train"].outputs()[:2] == ["models/dataset.json", "models/model.keras"]
     lock = parse_lock(Path(ROOT, "dvc.lock").read_text())
     for name, stage in stages.items():
         assert set(hashes(lock[name].outs)) == set(stage.outputs())
