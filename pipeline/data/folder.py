@@ -9,21 +9,21 @@ import numpy as np
 from pipeline.core.errors import PipelineError
 from pipeline.data import idx, own_idx, own_pictures
 from pipeline.data.dataset import (
-    RAW_DESCRIPTION,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
+    Description,
 )
-from pipeline.data.own import OWN, FolderParams, Own, listed, refuse, tell
+from pipeline.data.own import OWN, Files, FolderParams, Own, listed, refuse, tell
 
 # A pixel is a byte in `data/raw` and four in `data/processed`; DVC keeps a copy of both.
 BYTES_PER_VALUE = 2 * (1 + 4)
 IMAGES, LABELS = (TRAIN_IMAGES, TEST_IMAGES), (TRAIN_LABELS, TEST_LABELS)
 
 
-def write(params: FolderParams) -> list[tuple[str, int, str, str]]:
-    """Write the raw files and the description, and return the rows of `files.csv`.
+def write(params: FolderParams) -> tuple[Description, Files]:
+    """Write the four raw files, and return what they are and the rows of `files.csv`.
 
     Raises:
         PipelineError: nothing, or something that is not fit for training and testing.
@@ -39,8 +39,7 @@ def write(params: FolderParams) -> list[tuple[str, int, str, str]]:
         refuse(own.faults)
     for labels, path in zip(own.labels, LABELS, strict=True):
         idx.write(path, labels)
-    own.description.write(RAW_DESCRIPTION)
-    return own.files
+    return own.description, own.files
 
 
 def _find(params: FolderParams) -> Own:

@@ -34,6 +34,9 @@ class FolderParams(Section):
     seed: int = Field(ge=0)
 
 
+Files = list[tuple[str, int, str, str]]  # rows of `files.csv`
+
+
 class Own(NamedTuple):
     """What was found; of pairs, the first is for training and the second for the test.
 
@@ -42,14 +45,14 @@ class Own(NamedTuple):
         labels: `[N]`, from 0.
         images: uint8, in parts of any size: read, and prepared, as they are asked for.
         faults: what could not be read, once the images were asked for.
-        files: rows of `files.csv`.
+        files: where each image is from, if from a file of its own.
     """
 
     description: Description
     labels: tuple[Labels, Labels]
     images: tuple[Iterator[NDArray[Any]], Iterator[NDArray[Any]]]
     faults: list[str]
-    files: list[tuple[str, int, str, str]]
+    files: Files
 
 
 def described(

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import shutil
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from PIL import Image
 from pipeline.core.errors import PipelineError
 from pipeline.data import dataset, folder, idx, pictures
 from pipeline.data.own import FolderParams
-from tests.conftest import Project
+from tests.project import Project
 
 PARAMS = FolderParams(
     name="Own",
@@ -71,8 +72,7 @@ class Written(NamedTuple):
 
 
 def write(**changes: object) -> Written:
-    rows = folder.write(PARAMS.model_copy(update=changes))
-    description = dataset.load_description(dataset.RAW_DESCRIPTION)
+    description, rows = folder.write(PARAMS.model_copy(update=changes))
     images, labels = {}, {}
     paths = zip(("train", "test"), folder.IMAGES, folder.LABELS, strict=True)
     for name, images_path, labels_path in paths:
@@ -484,7 +484,7 @@ BAD_IDX: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "short": (
         lambda: truncate(IDX / "train-images-idx3-ubyte.gz"),
-        "data/own/idx/train-images-idx3-ubyte.gz cannot be used: Compressed file ended",
+        "data/own/idx/train-images-idx3-ubyte.gz cannot be used: EOFError: Compressed file ended",
     ),
     "labels": (lambda: put_labels("train", [0, 1, 2]), "has 3 labels for 30 images"),
     "negative": (lambda: put_labels("train", [65535] * 30), "has a label -1; allowed are those"),
@@ -529,6 +529,17 @@ def test_what_is_wrong_with_idx_files_gets_a_line(case: str) -> None:
     spoil()
     text = refusal()
     assert reason in text
+
+
+def add_a_picture_meanwhile() -> None:
+    """In the process of the stage, once it writes the images."""
+    late = Path("data/own/pictures/cat/late.png")
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and "images-idx3" in str(arguments[0]) and not late.exists():
+            late.write_bytes(late.with_name("1.png").read_bytes())
+
+    sys.addaudithook(note)
 
 
 def test_dvc_follows_the_folder(fresh: Project, tmp_path: Path) -> None:
@@ -576,3 +587,7 @@ def test_dvc_follows_the_folder(fresh: Project, tmp_path: Path) -> None:
     assert stale(fresh), "changed"
     removed.replace(cats / "1.png")
     assert not stale(fresh)
+    done = fresh.stage("download", before=add_a_picture_meanwhile)
+    assert done.returncode == 1
+    late = "download: data/own/pictures/cat/late.png changed while the stage ran"
+    assert done.stderr.startswith(late)
