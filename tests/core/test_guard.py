@@ -24,7 +24,7 @@ with stage.active(name, module.Params) as this:
     arguments = [this.params] + ([this.inputs] if name == "train" else [])
     getattr(module, name)(*arguments)
     for dep in yaml.safe_load(Path("dvc.yaml").read_text())["stages"][name]["deps"]:
-        with open(dep, "ab") as file:
+        with open(dep if Path(dep).is_file() else f"{dep}/README.md", "ab") as file:
             file.write(b"\\n")
     params = Path("params.yaml")
     text = params.read_text().replace("seed: 0", "seed: 1").replace("mistakes: 12", "mistakes: 9")
@@ -41,7 +41,8 @@ def test_an_edit_of_any_dependency_during_a_run_fails_it(project: Project, name:
     changed = [line.split(" changed while the stage ran")[0] for line in done.stderr.splitlines()]
     params = [p for p in STAGES[name]["params"] if p != "data.source"]
     params = [p for p in params if p not in ("model", "train")]  # nothing was changed in there
-    expected = [*STAGES[name]["deps"], *(f"params.yaml: {p}" for p in params)]
+    deps = [f"{dep}/README.md" if dep == "data/own" else dep for dep in STAGES[name]["deps"]]
+    expected = [*deps, *(f"params.yaml: {p}" for p in params)]
     assert [line.removeprefix(f"{name}: ") for line in changed] == expected
 
 
