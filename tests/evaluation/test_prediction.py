@@ -355,7 +355,7 @@ def outcomes(members: Members, tmp_path_factory: pytest.TempPathFactory) -> dict
         timeout=200,
         check=False,
     )
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     lines = [Outcome(*json.loads(line)) for line in done.stdout.splitlines()]
     return dict(zip(contents, lines, strict=True))
 
