@@ -232,7 +232,7 @@ def test_a_model_that_is_not_current_or_not_the_recorded_one_is_told(
     assert done.returncode == 0
     assert done.stdout.startswith(str(exported[0]))
     assert done.stderr == (
-        "models/model.keras is stale; run `dvc repro`. Changed since: train (params.yaml: train)\n"
+        "models/model.keras is stale; run `dvc repro`. Changed since: train (params.yaml)\n"
     )
     model = (project.path / "models/model.keras").read_bytes()
     (kept,) = (f for f in (project.path / ".dvc/cache").rglob("*") if is_copy(f, model))
