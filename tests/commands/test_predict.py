@@ -174,7 +174,8 @@ def test_what_is_not_there_is_told(project: Project, exported: list[Path]) -> No
         assert done.returncode == 1
         stale, error = done.stderr.splitlines()
         assert stale == (
-            "models/model.keras is stale; run `dvc repro`. Changed since: train (models/model.keras)"
+            "models/model.keras is stale; run `dvc repro`. Changed since: "
+            "train (models/model.keras)"
         )
         assert error.startswith("error: models/model.keras cannot be used: ")
     model.unlink()
