@@ -49,16 +49,16 @@ def load_model(path: Path, description: Description, *, name: str = "") -> "kera
     tensorflow_runtime.start(jit_compile=compiled)
     import keras
 
-    expected = [(None, *description.shape), (None, len(description.classes))]
     with reading(path, name) as file, zipfile.ZipFile(file) as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras's, about what ends in an error here
         _check_weights(archive)
         config["compile_config"] = None
         with keras.StatelessScope(initialize_variables=False):  # takes no memory for the weights
             blank = keras.saving.deserialize_keras_object(config)
-        found = [tuple(tensor.shape) for tensor in (*blank.inputs, *blank.outputs)]
-        if found != expected:
-            raise ValueError(f"inputs and outputs are {found}, not {expected}")
+        *inputs, output = [tuple(tensor.shape) for tensor in (*blank.inputs, *blank.outputs)]
+        shape, classes = (None, *description.shape), len(description.classes)
+        if inputs != [shape] or output != (None, classes):
+            raise ValueError(f"it maps {inputs} to {output}, not {shape} to {classes}")
         if 4 * blank.count_params() > size:
             raise ValueError(f"it has {blank.count_params():,} weights, more than are in the file")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)

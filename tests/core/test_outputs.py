@@ -106,7 +106,8 @@ def test_temporary_files_and_scratch_are_no_matter(
 
 def test_an_output_may_be_a_link_to_the_cache(project: Project) -> None:
     project.ok("dvc", "config", "--local", "cache.type", "symlink")
-    shutil.rmtree(project.path / "data")
+    for folder in ("raw", "processed"):
+        shutil.rmtree(project.path / "data" / folder)
     project.ok("dvc", "checkout")
     assert (project.path / "data/raw/train-labels-idx1-ubyte.gz").is_symlink()
     project.set_params({"data.synthetic.seed": 5})
