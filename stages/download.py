@@ -6,7 +6,7 @@ from pipeline.core import stage
 from pipeline.core.artifacts import write_csv
 from pipeline.core.params import Section
 from pipeline.data import fashion_mnist, folder, own, synthetic
-from pipeline.data.dataset import FILES_HEADER, RAW_FILES, Source
+from pipeline.data.dataset import FILES_HEADER, RAW_DESCRIPTION, RAW_FILES, Source
 
 
 class DataParams(Section):
@@ -26,14 +26,17 @@ class Params(Section):
 
 def download(params: Params) -> None:
     """Write `data/raw`."""
-    files: list[tuple[str, int, str, str]] = []
+    files: own.Files = []
     match params.data.source:
         case "folder":
-            files = folder.write(params.data.folder)
+            description, files = folder.write(params.data.folder)
         case "synthetic":
+            description = synthetic.DESCRIPTION
             synthetic.write(params.data.synthetic)
         case "fashion-mnist":
+            description = fashion_mnist.DESCRIPTION
             fashion_mnist.fetch(params.data.mirrors)
+    description.write(RAW_DESCRIPTION)
     write_csv(RAW_FILES, FILES_HEADER, files)
 
 

@@ -39,6 +39,7 @@ from pathlib import Path
 import numpy as np
 from pipeline.core.errors import PipelineError
 from pipeline.data import dataset, idx, pictures
+from pipeline.data.fashion_mnist import DESCRIPTION
 from pipeline.evaluation import prediction
 from pipeline.report import figures, results
 from pipeline.training import checkpoint
@@ -51,15 +52,15 @@ def shares(array):
     return bool(((0 <= array) & (array <= 1)).all())
 
 def images(path):
-    read, _ = idx.read_pair(path, Path("labels.gz"))
-    return digest(read), True
+    idx.read_labels(path, Path("labels.gz"), DESCRIPTION)
+    return digest(*idx.read_parts(path)), True
 
 def labels(path):
-    _, read = idx.read_pair(Path("images.gz"), path)
+    read = idx.read_labels(Path("images.gz"), path, DESCRIPTION)
     return digest(read), bool((read < 10).all())
 
 def processed(path):
-    data = dataset.load(path)
+    data = dataset.load(path, DESCRIPTION)
     valid = data.images.shape[1:] == (28, 28) and len(data.images) == len(data.labels)
     return digest(*data), valid and shares(data.images) and bool((data.labels < 10).all())
 
@@ -69,7 +70,7 @@ def probabilities(path):
 
 def model(path):
     pixels = np.linspace(0, 1, 3 * 784, dtype=np.float32).reshape(3, 28, 28)
-    read = prediction.predict(prediction.load_model(path), pixels)
+    read = prediction.predict(prediction.load_model(path, DESCRIPTION), pixels)
     return digest(read), read.shape == (3, 10) and bool(np.isfinite(read).all())
 
 def saved(path):
@@ -91,7 +92,7 @@ def table(path):
     return hashlib.sha256(text.encode()).hexdigest(), not set(text) & set("<>&")
 
 def picture(path):
-    read = pictures.read(path)
+    read = pictures.read(path, DESCRIPTION)
     return digest(read), read.shape == (28, 28) and read.dtype == np.uint8
 
 TABLES = {
@@ -101,7 +102,7 @@ TABLES = {
 READERS = {
     "images": images, "labels": labels, "processed": processed, "probabilities": probabilities,
     "model": model, "checkpoint": saved, **dict.fromkeys(TABLES, table),
-    **dict.fromkeys(("png", "jpg", "webp"), picture),
+    **dict.fromkeys(("png", "jpg", "webp", "bmp", "tiff"), picture),
 }
 logging.getLogger("tensorflow").setLevel("ERROR")  # it warns of many models in one process
 said = sys.stdout
@@ -186,7 +187,7 @@ def right(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     labels = np.array([0, 9, 5], np.uint8)
     idx.write(folder / "images", pixels)
     idx.write(folder / "labels", labels)
-    write_scaled(folder / "processed", pixels, labels)
+    write_scaled(folder / "processed", [pixels], (28, 28), labels)
     with (folder / "probabilities").open("wb") as file:
         np.savez(file, probabilities=np.full((3, 10), 0.1, np.float32))
     with pytest.MonkeyPatch.context() as patch:
@@ -196,7 +197,7 @@ def right(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         checkpoint.save(Checkpoint("right", progress, arrays, arrays, []))
         checkpoint.PATH.replace("checkpoint")
     picture = Image.fromarray(rng.integers(0, 256, (40, 30, 4), np.uint8), "RGBA")
-    for kind in ("png", "jpg", "webp"):
+    for kind in PICTURES:
         shown = picture.convert("RGB") if kind == "jpg" else picture
         shown.save(folder / kind, "jpeg" if kind == "jpg" else kind)
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
@@ -223,7 +224,7 @@ TABLES = {
     "calibration": "plots/calibration.csv",
 }
 SEALED = ("images", "labels", "processed", "probabilities", "model", "checkpoint")
-PICTURES = ("png", "jpg", "webp")
+PICTURES = ("png", "jpg", "webp", "bmp", "tiff")
 NASTY = (
     b"\0" * 4,
     b"\xff" * 4,

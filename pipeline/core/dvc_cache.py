@@ -19,13 +19,13 @@ def find(md5: str, root: Path | None = None) -> Path:
     return path
 
 
-def folder() -> Path:
-    """Return where the repository keeps its cache.
+def folder(root: Path | None = None) -> Path:
+    """Return where the repository at `root` (or here) keeps its cache.
 
     Raises:
         FileNotFoundError: there is no DVC repository to ask.
     """
-    with _opened(None) as cache:
+    with _opened(root) as cache:
         return Path(cache.path)
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pipeline.core import dvc_cache
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError, printable
-from pipeline.data.dataset import RAW, RAW_DESCRIPTION, Description, Reference
+from pipeline.data.dataset import RAW, Description, Reference
 
 MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -139,7 +139,6 @@ def fetch(mirrors: Sequence[str]) -> None:
         except UnusableError as error:
             print(f"{path} {error}: replacing it", flush=True)
         write_bytes(path, _fetch_one(file, [*local_places(), *mirrors]))
-    DESCRIPTION.write(RAW_DESCRIPTION)
 
 
 def local_places() -> Iterator[str]:

@@ -1,6 +1,7 @@
 """From `data/own` to the four raw files and what describes them."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -8,40 +9,45 @@ import numpy as np
 from pipeline.core.errors import PipelineError
 from pipeline.data import idx, own_idx, own_pictures
 from pipeline.data.dataset import (
-    RAW_DESCRIPTION,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
+    Description,
 )
-from pipeline.data.own import OWN, FolderParams, Own, refuse
+from pipeline.data.own import OWN, Files, FolderParams, Own, listed, refuse, tell
 
 # A pixel is a byte in `data/raw` and four in `data/processed`; DVC keeps a copy of both.
 BYTES_PER_VALUE = 2 * (1 + 4)
-TARGETS = ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS))
+IMAGES, LABELS = (TRAIN_IMAGES, TEST_IMAGES), (TRAIN_LABELS, TEST_LABELS)
 
 
-def write(params: FolderParams) -> list[tuple[str, int, str, str]]:
-    """Write the raw files and the description, and return the rows of `files.csv`.
+def write(params: FolderParams) -> tuple[Description, Files]:
+    """Write the four raw files, and return what they are and the rows of `files.csv`.
 
     Raises:
         PipelineError: nothing, or something that is not fit for training and testing.
     """
     own = _find(params)
     _check(own)
-    for labels, images, (images_path, labels_path) in zip(
-        own.labels, own.images, TARGETS, strict=True
-    ):
-        idx.write_parts(images_path, (len(labels), *own.description.shape), images)
-        idx.write(labels_path, labels)
-    own.description.write(RAW_DESCRIPTION)
-    return own.files
+    with ExitStack() as files:
+        for labels, images, path in zip(own.labels, own.images, IMAGES, strict=True):
+            shape = (len(labels), *own.description.shape)
+            file = files.enter_context(idx.writing(path, shape))
+            for part in images:
+                file.write(part.tobytes())
+        refuse(own.faults)
+    for labels, path in zip(own.labels, LABELS, strict=True):
+        idx.write(path, labels)
+    return own.description, own.files
 
 
 def _find(params: FolderParams) -> Own:
     forms = {own_pictures.PICTURES: own_pictures.find, own_idx.IDX: own_idx.find}
     present = [path for path in forms if path.exists()]
     if len(present) == 1:
+        expected = (OWN / "README.md", OWN / ".gitignore", present[0], Path(f"{present[0]}.dvc"))
+        tell("files are ignored", [path for path in listed(OWN) if path not in expected])
         return forms[present[0]](params)
     if present:
         raise PipelineError(f"there are both {' and '.join(map(str, present))}; keep one")
@@ -67,6 +73,6 @@ def _check(own: Own) -> None:
     needed = sum(map(len, own.labels)) * int(np.prod(description.shape)) * BYTES_PER_VALUE
     if needed > (free := shutil.disk_usage(".").free):
         raise PipelineError(
-            f"{OWN} takes about {needed / 1e9:,.1f} GB of disk when prepared, "
-            f"but {free / 1e9:,.1f} GB are free"
+            f"{OWN} takes about {needed / 1e6:,.1f} MB of disk when prepared, "
+            f"but {free / 1e6:,.1f} MB are free"
         )

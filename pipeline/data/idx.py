@@ -8,7 +8,7 @@ by part: a set of images need not fit into memory.
 import gzip
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,8 +23,7 @@ from pipeline.data.dataset import Description
 
 UNSIGNED_BYTE, SHORT = 0x08, 0x0B
 TYPES: dict[int, np.dtype[Any]] = {UNSIGNED_BYTE: np.dtype(np.uint8), SHORT: np.dtype(">i2")}
-MAX_BYTES = 2**36  # of an array, more than that of the largest data set allowed
-PART = 2**23  # bytes of an array in memory at a time
+PART = 2**23  # bytes of an array that are in memory at a time
 
 Labels = NDArray[Any]  # [N], uint8 or, of more than 256 classes, uint16
 
@@ -32,16 +31,15 @@ Labels = NDArray[Any]  # [N], uint8 or, of more than 256 classes, uint16
 def write(path: Path, array: Labels) -> None:
     """Write an array of any number of dimensions, of uint8, or of uint16 below 2 to the 15."""
     kind = UNSIGNED_BYTE if array.dtype == np.uint8 else SHORT
-    write_parts(path, array.shape, [array.astype(TYPES[kind], copy=False)], kind)
+    with writing(path, array.shape, kind) as content:
+        content.write(array.astype(TYPES[kind], copy=False).tobytes())
 
 
-def write_parts(
-    path: Path,
-    shape: tuple[int, ...],
-    parts: Iterable[NDArray[Any]],
-    kind: int = UNSIGNED_BYTE,
-) -> None:
-    """Write the array of this shape and type that the parts, one after the other, make up."""
+@contextmanager
+def writing(
+    path: Path, shape: tuple[int, ...], kind: int = UNSIGNED_BYTE
+) -> Iterator[gzip.GzipFile]:
+    """Give the block a file to write the elements of such an array to; an error leaves none."""
     # Neither name nor time in the gzip header.
     with (
         replacing(path) as temporary,
@@ -49,8 +47,7 @@ def write_parts(
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as content,
     ):
         content.write(struct.pack(f">HBB{len(shape)}I", 0, kind, len(shape), *shape))
-        for part in parts:
-            content.write(part.tobytes())
+        yield content
 
 
 def read_header(path: Path, name: str = "") -> tuple[np.dtype[Any], tuple[int, ...]]:
@@ -111,8 +108,9 @@ def read_labels(images_path: Path, labels_path: Path, description: Description) 
         )
     if len(labels) == 0:
         raise PipelineError(f"{labels_path} is empty")
+    classes = len(description.classes)
     for label in (labels.min(), labels.max()):
-        if not 0 <= label < (classes := len(description.classes)):
+        if not 0 <= label < classes:
             raise PipelineError(
                 f"{labels_path} has a label {label}; allowed are 0 to {classes - 1}"
             )
@@ -130,21 +128,21 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
 
 def _header(content: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:
     start = content.read(4)
-    dimensions = start[3] if len(start) == 4 else 1
-    start += content.read(4 * dimensions)
-    if len(start) < 4 + 4 * dimensions:
+    if len(start) < 4:
         raise ValueError(f"it ends in its header, after {len(start)} bytes")
-    zero, kind, _, *shape = struct.unpack(f">HBB{dimensions}I", start)
+    zero, kind, dimensions = struct.unpack(">HBB", start)
     if zero != 0:
         raise ValueError(f"it starts with {start[:2].hex()}, not with 0000 as IDX files do")
     if kind not in TYPES:
         raise ValueError(
             f"its elements are of type 0x{kind:02x}, not 0x08 (unsigned byte) or 0x0b (short)"
         )
+    rest = content.read(4 * dimensions)
+    if len(rest) < 4 * dimensions:
+        raise ValueError(f"it ends in its header, after {len(start + rest)} bytes")
+    shape = struct.unpack(f">{dimensions}I", rest)
     if not shape:
         raise ValueError("it has no dimensions")
-    if (size := math.prod(shape)) > MAX_BYTES:
-        raise ValueError(
-            f"its dimensions {tuple(shape)} take {size:,} bytes of {MAX_BYTES:,} allowed"
-        )
-    return TYPES[kind], tuple(shape)
+    if (row := math.prod(shape[1:])) > PART:
+        raise ValueError(f"its rows of {list(shape[1:])} take {row:,} bytes of {PART:,} allowed")
+    return TYPES[kind], shape

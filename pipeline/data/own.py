@@ -34,6 +34,9 @@ class FolderParams(Section):
     seed: int = Field(ge=0)
 
 
+Files = list[tuple[str, int, str, str]]  # rows of `files.csv`
+
+
 class Own(NamedTuple):
     """What was found; of pairs, the first is for training and the second for the test.
 
@@ -41,13 +44,15 @@ class Own(NamedTuple):
         description: what it is.
         labels: `[N]`, from 0.
         images: uint8, in parts of any size: read, and prepared, as they are asked for.
-        files: rows of `files.csv`.
+        faults: what could not be read, once the images were asked for.
+        files: where each image is from, if from a file of its own.
     """
 
     description: Description
     labels: tuple[Labels, Labels]
     images: tuple[Iterator[NDArray[Any]], Iterator[NDArray[Any]]]
-    files: list[tuple[str, int, str, str]]
+    faults: list[str]
+    files: Files
 
 
 def described(
@@ -147,10 +152,13 @@ def _first(texts: Iterable[str], count: int) -> list[str]:
 
 def _inside(link: Path) -> bool:
     """Tell whether a link stays in `data/own`, or in the cache: DVC can be told to make links."""
-    target = link.resolve()
-    return target.is_relative_to(OWN.resolve()) or target.is_relative_to(_cache())
+    own, target = OWN.resolve(), link.resolve()
+    return target.is_relative_to(own) or target.is_relative_to(_cache(own))
 
 
 @functools.cache
-def _cache() -> Path:
-    return dvc_cache.folder().resolve()
+def _cache(own: Path) -> Path:
+    try:
+        return dvc_cache.folder(own).resolve()
+    except FileNotFoundError:
+        return own

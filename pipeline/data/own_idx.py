@@ -46,7 +46,8 @@ def find(params: FolderParams) -> Own:
             idx.read_parts(train_images, str(train_images)),
             idx.read_parts(test_images, str(test_images)),
         ),
-        [],
+        faults=[],
+        files=[],
     )
 
 

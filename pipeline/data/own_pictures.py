@@ -32,6 +32,8 @@ PICTURES = OWN / "pictures"
 SETS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+STRAY = "files are ignored, since they are not pictures of a class"
+
 Folders = dict[Path, list[Path]]  # the pictures of each class's folder
 
 
@@ -51,7 +53,7 @@ def find(params: FolderParams) -> Own:
     Raises:
         PipelineError: they are not what can be trained and tested on.
     """
-    given = _is_split()
+    given = _is_split(listed(PICTURES))
     parts = [_classes(PICTURES / name) for name in SETS] if given else [_classes(PICTURES)]
     distinct(chain(*parts))
     classes = sorted({normal(folder.name) for folder in chain(*parts)})
@@ -62,10 +64,12 @@ def find(params: FolderParams) -> Own:
     hashed = [sorted(_hashed(part, classes, params.seed)) for part in parts]
     _check_copies(hashed)
     train, test = hashed if given else _split(hashed[0], params.test_fraction)
+    faults: list[str] = []
     return Own(
         description,
         (_labels(train, description), _labels(test, description)),
-        (_prepared(train, description), _prepared(test, description)),
+        (_prepared(train, description, faults), _prepared(test, description, faults)),
+        faults,
         [
             (name, row, classes[picture.label], picture.path)
             for name, members in zip(SETS, (train, test), strict=True)
@@ -74,15 +78,20 @@ def find(params: FolderParams) -> Own:
     )
 
 
-def _is_split() -> bool:
+def _is_split(paths: Sequence[Path]) -> bool:
     """Tell whether the user has split the pictures; classes may have the names of sets, too."""
-    names = {path.name for path in listed(PICTURES) if _is_folder(path)}
-    inner = [path for name in names & {*SETS} for path in listed(PICTURES / name)]
-    if not names <= {*SETS} or not any(map(_is_folder, inner)):
+    folders = {path.name: path for path in paths if _is_folder(path)}
+    inner = [path for name in SETS if name in folders for path in listed(folders[name])]
+    if not folders.keys() <= {*SETS} or not any(map(_is_folder, inner)):
         return False
-    for name in SETS:
-        if name not in names:
-            raise PipelineError(f"{PICTURES} has no folder {name}, but one for the other set")
+    refuse(
+        [
+            f"{PICTURES} has no folder {name}, but one for the other set"
+            for name in SETS
+            if name not in folders
+        ]
+    )
+    tell(STRAY, [path for path in paths if path not in folders.values()])
     return True
 
 
@@ -94,7 +103,7 @@ def _classes(folder: Path) -> Folders:
             classes[path] = list(_pictures(path, strays))
         else:
             strays.append(path)
-    tell("files are ignored, since they are not pictures of a class", strays)
+    tell(STRAY, strays)
     return classes
 
 
@@ -126,10 +135,10 @@ def _check_classes(classes: Sequence[str], parts: Sequence[Folders]) -> None:
         )
     if len(classes) < 2:
         raise PipelineError(f"{PICTURES} has one class alone, {classes[0]}; two are the least")
-    least, of = (1, "picture") if len(parts) == 2 else (2, "pictures: one for each set")
+    least = 3 - len(parts)  # in a folder, for one of each class in each set
     refuse(
         [
-            f"{folder} has {len(files)} of at least {least} {of}"
+            f"{folder} has too few pictures: {len(files)}, not {least} or more"
             for part in parts
             for folder, files in part.items()
             if len(files) < least
@@ -184,13 +193,11 @@ def _labels(members: Sequence[Picture], description: Description) -> Labels:
     return np.array([picture.label for picture in members], description.label_type)
 
 
-def _prepared(members: Sequence[Picture], description: Description) -> Iterator[NDArray[np.uint8]]:
-    """Yield each picture as an image, and say at the end which could not be read.
-
-    Raises:
-        PipelineError: a line for each that could not.
-    """
-    faults, several = [], []
+def _prepared(
+    members: Sequence[Picture], description: Description, faults: list[str]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield each picture as an image, or put what is wrong with it with the faults."""
+    several = []
     for picture in tqdm(members, desc="pictures", disable=not sys.stderr.isatty()):
         path = Path(picture.path)
         try:
@@ -199,5 +206,4 @@ def _prepared(members: Sequence[Picture], description: Description) -> Iterator[
                 several.append(path)
         except PipelineError as error:
             faults.append(str(error))
-    refuse(faults)
     tell("files hold several pictures, of which the first is taken", several)

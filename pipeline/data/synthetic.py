@@ -15,7 +15,6 @@ from pydantic import Field
 from pipeline.core.params import Section
 from pipeline.data import fashion_mnist, idx
 from pipeline.data.dataset import (
-    RAW_DESCRIPTION,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
@@ -57,7 +56,6 @@ def write(params: SyntheticParams) -> None:
         images, labels = draw(count, np.random.default_rng(seed))
         idx.write(images_path, images)
         idx.write(labels_path, labels)
-    DESCRIPTION.write(RAW_DESCRIPTION)
 
 
 def draw(count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

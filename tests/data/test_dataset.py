@@ -14,13 +14,20 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.core.errors import PipelineError
-from pipeline.data.dataset import load, load_probabilities
+from pipeline.data.dataset import Description, load, load_probabilities
+from pipeline.data.fashion_mnist import DESCRIPTION
 from pipeline.data.preprocessing import write_scaled
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
 IMAGES = (PIXELS / np.float32(255)).astype(np.float32)
 LABELS = np.array([0, 9, 5], np.uint8)
 PROBABILITIES = np.full((3, 10), 0.1, np.float32)
+
+
+def like(shape: tuple[int, ...], classes: int) -> Description:
+    height, width, *colours = shape
+    changes = {"height": height, "width": width, "channels": 3 if colours else 1}
+    return DESCRIPTION.model_copy(update={**changes, "classes": tuple(map(str, range(classes)))})
 
 
 def npy(array: NDArray[Any], header: bytes | None = None) -> bytes:
@@ -156,17 +163,18 @@ def test_what_preprocess_does_not_write_is_refused(
 ) -> None:
     path = tmp_path / "train.npz"
     path.write_bytes(content)
-    said = line(lambda: load(path), path)
+    said = line(lambda: load(path, DESCRIPTION), path)
     assert said.startswith("cannot be used: ")
     assert reason in said
     assert said.endswith("; remove it and run `dvc repro`")
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    assert line(lambda: load(tmp_path / "a"), tmp_path / "a") == "is missing; run `dvc repro`"
+    missing = tmp_path / "a"
+    assert line(lambda: load(missing, DESCRIPTION), missing) == "is missing; run `dvc repro`"
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
-        assert "it is not a regular file" in line(partial(load, path), path)
+        assert "it is not a regular file" in line(partial(load, path, DESCRIPTION), path)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (3, 5), (4, 6, 3)])
@@ -178,17 +186,17 @@ def test_shape_and_classes_are_those_of_the_data(
     pixels = np.random.default_rng(0).integers(0, 256, (7, *shape), np.uint8)
     labels = np.array([0, 1, classes - 1, 0, 0, 0, 0], np.uint8)
     ours, theirs = tmp_path / "ours.npz", tmp_path / "numpy.npz"
-    write_scaled(ours, pixels, labels)
+    write_scaled(ours, [pixels], shape, labels)
     np.savez(theirs, images=(pixels / np.float32(255)).astype(np.float32), labels=labels)
     for path in (ours, theirs):
-        data = load(path, shape, classes)
+        data = load(path, like(shape, classes))
         with np.load(path) as expected:
             np.testing.assert_array_equal(data.images, expected["images"], strict=True)
             np.testing.assert_array_equal(data.labels, expected["labels"], strict=True)
         assert not data.images.flags.writeable
-        assert "not float32 [7, 9, 9]" in line(partial(load, path, (9, 9), classes), path)
+        assert "not float32 [7, 9, 9]" in line(partial(load, path, like((9, 9), classes)), path)
         if classes > 2:
-            assert "allowed are 0 to 1" in line(partial(load, path, shape, 2), path)
+            assert "allowed are 0 to 1" in line(partial(load, path, like(shape, 2)), path)
 
 
 def probabilities(array: NDArray[Any]) -> bytes:

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.core.errors import PipelineError
 from pipeline.data import pictures, synthetic
+from pipeline.data.dataset import Description
 
 IMAGES, _ = synthetic.draw(20, np.random.default_rng(0))
 ORIENTATION = 0x0112  # the EXIF tag
@@ -17,11 +18,21 @@ WIDE = np.zeros((28, 28), np.uint8)  # twice as wide as it is high
 WIDE[7:21] = 255
 
 
-def read_saved(image: Image.Image, path: Path, **options: object) -> NDArray[np.uint8]:
+def like(preparation: str, height: int, width: int, channels: int) -> Description:
+    shape = {"height": height, "width": width, "channels": channels}
+    return synthetic.DESCRIPTION.model_copy(update={"preparation": preparation, **shape})
+
+
+GARMENT = like("garment", 28, 28, 1)
+
+
+def read_saved(
+    image: Image.Image, path: Path, description: Description = GARMENT, **options: object
+) -> NDArray[np.uint8]:
     image.save(path, **options)  # type: ignore[arg-type]
-    pixels = pictures.read(path)
+    pixels = pictures.read(path, description)
     assert pixels.dtype == np.uint8
-    assert pixels.shape == (28, 28)
+    assert pixels.shape == description.shape
     return pixels
 
 
@@ -204,7 +215,7 @@ def test_transparent_in_a_palette(tmp_path: Path) -> None:
         (6, Image.Transpose.ROTATE_270),
     ],
 )
-@pytest.mark.parametrize("file", ["image.jpg", "image.png", "image.webp"])
+@pytest.mark.parametrize("file", ["image.jpg", "image.png", "image.webp", "image.tif"])
 def test_it_is_turned_as_the_camera_says(
     orientation: int, to_upright: Image.Transpose, file: str, tmp_path: Path
 ) -> None:
@@ -217,13 +228,16 @@ def test_it_is_turned_as_the_camera_says(
     assert not np.array_equal(turned, read_saved(image, tmp_path / "image.png"))
 
 
-@pytest.mark.parametrize("file", ["image.webp", "image.png"])
+@pytest.mark.parametrize("file", ["image.webp", "image.png", "image.tif"])
 def test_of_an_animation_it_is_the_first_picture(file: str, tmp_path: Path) -> None:
     first, second = garment("black", "white"), garment("black", "white").rotate(90, expand=False)
     pixels = read_saved(
         first, tmp_path / file, save_all=True, append_images=[second], lossless=True
     )
     np.testing.assert_array_equal(pixels, WIDE)
+    assert pictures.frames(tmp_path / file) == 2
+    read_saved(first, tmp_path / file)
+    assert pictures.frames(tmp_path / file) == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (5, 3), (1, 3000), (3000, 1), (28, 27)])
@@ -247,7 +261,7 @@ def test_faulty_metadata_is_no_matter(tmp_path: Path, recwarn: pytest.WarningsRe
 
 def refused(path: Path) -> str:
     with pytest.raises(PipelineError) as caught:
-        pictures.read(path)
+        pictures.read(path, GARMENT)
     message = str(caught.value)
     assert message.startswith(f"{path} ")
     assert message.isprintable()
@@ -261,14 +275,14 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "pipe.png") == "is not a regular file"
     assert refused(tmp_path / ("long" * 100)).startswith("cannot be read: ")
     (tmp_path / "empty.png").touch()
-    assert refused(tmp_path / "empty.png") == "is no PNG, JPEG or WebP picture"
+    assert refused(tmp_path / "empty.png") == "is not a PNG, JPEG, WebP, BMP or TIFF picture"
     (tmp_path / "text.jpg").write_text("no picture")
-    assert refused(tmp_path / "text.jpg") == "is no PNG, JPEG or WebP picture"
+    assert refused(tmp_path / "text.jpg") == "is not a PNG, JPEG, WebP, BMP or TIFF picture"
     garment("black", "white").save(tmp_path / "other.gif")
-    assert refused(tmp_path / "other.gif") == "is no PNG, JPEG or WebP picture"
+    assert refused(tmp_path / "other.gif") == "is not a PNG, JPEG, WebP, BMP or TIFF picture"
 
 
-@pytest.mark.parametrize("file", ["image.jpg", "image.png", "image.webp"])
+@pytest.mark.parametrize("file", ["image.jpg", "image.png", "image.webp", "image.bmp", "image.tif"])
 def test_a_damaged_picture_is_refused(file: str, tmp_path: Path) -> None:
     path = tmp_path / file
     noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
@@ -291,3 +305,98 @@ def test_bombs_are_refused(tmp_path: Path) -> None:
     text.add_text("comment", "a" * 2**21, zip=True)
     garment("black", "white").save(path, pnginfo=text)
     assert refused(path).startswith("cannot be read: ")
+
+
+RED, BLUE = (200, 30, 40), (20, 60, 220)
+
+
+def halves(width: int, height: int) -> Image.Image:
+    """Red above blue."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(BLUE, (0, height // 2, width, height))
+    return image
+
+
+@pytest.mark.parametrize("preparation", ["fit", "crop"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_of_the_right_size_stays(preparation: str, channels: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    pixels = noise if channels == 3 else noise[..., 0]
+    description = like(preparation, 20, 30, channels)
+    for file in ("image.png", "image.bmp", "image.tif"):
+        saved = read_saved(Image.fromarray(pixels), tmp_path / file, description)
+        np.testing.assert_array_equal(saved, pixels, file)
+
+
+def test_fit_pads_with_the_background(tmp_path: Path) -> None:
+    """The median of the corners, here those of the lower half and one that is odd."""
+    image = halves(40, 80)
+    image.paste(BLUE, (0, 0, 1, 1))
+    fitted = read_saved(image, tmp_path / "image.png", like("fit", 16, 16, 3))
+    assert (fitted[:, :4] == BLUE).all()
+    assert (fitted[:, 12:] == BLUE).all()
+    assert (fitted[1:7, 4:12] == RED).all()
+    assert (fitted[9:, 4:12] == BLUE).all()
+    across = read_saved(halves(80, 40), tmp_path / "image.png", like("fit", 16, 16, 3))
+    assert (across[5:7] == RED).all()
+    assert (across[9:11] == BLUE).all()
+
+
+def test_crop_fills_the_image_and_keeps_its_middle(tmp_path: Path) -> None:
+    image = Image.new("RGB", (160, 40), "white")
+    image.paste(halves(40, 40), (60, 0))
+    cropped = read_saved(image, tmp_path / "image.png", like("crop", 16, 16, 3))
+    assert (cropped[:7, 1:15] == RED).all()
+    assert (cropped[9:, 1:15] == BLUE).all()
+    assert (cropped[:7, 0] < 100).any(axis=1).all(), "next to nothing of the white"
+
+
+@pytest.mark.parametrize("preparation", ["fit", "crop"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (5, 3), (28, 27)])
+def test_any_size_and_proportions_will_do(
+    preparation: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    image = Image.new("RGB", size, RED)
+    pixels = read_saved(image, tmp_path / "image.png", like(preparation, 28, 32, 3))
+    assert (pixels == RED).all()
+
+
+def test_garment_in_colour_is_each_channel_against_the_background(tmp_path: Path) -> None:
+    """On white it is the negative, as the paper has it of grey."""
+    image = garment("#c81e28", "white")
+    pixels = read_saved(image, tmp_path / "image.png", like("garment", 28, 28, 3))
+    np.testing.assert_array_equal(pixels, (WIDE[..., None] > 0) * (255 - np.array(RED)))
+    small = read_saved(image, tmp_path / "image.png", like("garment", 20, 40, 1))
+    assert (small.sum(axis=0) > 0).all()
+    assert (small.sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("preparation", ["fit", "crop", "garment"])
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "P", "RGBA", "L", "LA", "1", "I;16"])
+def test_pictures_of_every_kind_are_as_they_look(
+    preparation: str, mode: str, tmp_path: Path
+) -> None:
+    """Black on white, in whichever way that is stored."""
+    image = garment("black", "white")
+    description = like(preparation, 28, 28, 3)
+    expected = read_saved(image, tmp_path / "expected.png", description)
+    if mode == "I;16":
+        deep = np.asarray(image.convert("L")).astype(np.uint16) * 257
+        stored = Image.fromarray(deep)
+    else:
+        stored = image.convert(mode)
+    if mode.endswith("A"):
+        stored.putalpha(garment("white", "black").convert("L"))  # clear where it was white
+    files = {"CMYK": ("a.jpg", "a.tif"), "1": ("a.png", "a.bmp", "a.tif"), "LA": ("a.png",)}
+    for file in files.get(mode, ("a.png", "a.tif")):
+        stored.save(tmp_path / file, quality=100 if file == "a.jpg" else None)
+        saved = pictures.read(tmp_path / file, description)
+        np.testing.assert_allclose(saved.astype(int), expected, atol=3, err_msg=file)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_of_32_bits_are_refused(mode: str, tmp_path: Path) -> None:
+    garment("black", "white").convert("L").convert(mode).save(tmp_path / "image.tif")
+    assert refused(tmp_path / "image.tif") == (
+        "cannot be read: its pixels have 32 bits; allowed are 8 and 16 a channel"
+    )

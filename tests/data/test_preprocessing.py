@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.data.dataset import load
 from pipeline.data.fashion_mnist import DESCRIPTION
-from pipeline.data.preprocessing import PART, PreprocessParams, scale, split, write_scaled
+from pipeline.data.preprocessing import PreprocessParams, chosen, scale, split, write_scaled
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), range(10, 20))
 
@@ -36,12 +36,22 @@ def test_pixels_are_scaled() -> None:
     np.testing.assert_array_equal(scaled, np.array([0, 0.2, 1], np.float32))
 
 
-@pytest.mark.parametrize("count", [0, 7, PART + 1])
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_rows_are_chosen_from_parts(share: float) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 256, (50, 2), np.uint8)
+    rows = np.flatnonzero(rng.random(50) < share)
+    parts = list(chosen((array[first : first + 7] for first in range(0, 50, 7)), rows))
+    np.testing.assert_array_equal(np.concatenate(parts), array[rows])
+
+
+@pytest.mark.parametrize("count", [0, 7])
 def test_written_part_by_part_as_numpy_would(tmp_path: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 28, 28), np.uint8)
     labels = rng.integers(0, 10, count, np.uint8)
-    write_scaled(tmp_path / "ours.npz", images, labels)
+    parts = (images[first : first + 3] for first in range(0, count, 3))
+    write_scaled(tmp_path / "ours.npz", parts, (28, 28), labels)
     np.savez(tmp_path / "numpy.npz", images=scale(images), labels=labels)
     assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
     loaded = load(tmp_path / "ours.npz", DESCRIPTION)
