@@ -462,7 +462,8 @@ def test_images_are_shown_dark_on_white_where_they_were_made_light_on_black() ->
     grey, colour = np.zeros((28, 28), np.float32), np.zeros((28, 28, 3), np.float32)
     assert (figures.pixels(grey, DESCRIPTION) == 255).all()
     assert (figures.pixels(grey, described(2)) == 0).all()
-    assert (figures.pixels(colour, described(2, colour.shape)) == 0).all()
+    in_colour = DESCRIPTION.model_copy(update={"channels": 3})
+    assert (figures.pixels(colour, in_colour) == 0).all()
 
 
 def test_references_are_those_of_the_description() -> None:
@@ -526,7 +527,9 @@ def test_figures_stay_bounded(classes: int) -> None:
         drawn = [
             figures.samples(test, description, 12),
             figures.confusion(metrics.confusion_matrix(probabilities, labels), description),
-            figures.predictions(test, description, probabilities, np.arange(2), "Some"),
+            figures.predictions(
+                test, description, probabilities, np.arange(min(classes, 9)), "Some"
+            ),
         ]
     for figure in drawn:
         assert figure.get_size_inches().max() < 30
