@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -15,12 +16,24 @@ from tests.project import environment as environment
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy in which the pipeline has run on small data. Only read it: tests share it."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # one run does for all workers
+    with (folder / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "finished"
+        if not done.exists():
+            run_on_small_data(folder / "unfinished").rename(done)
+    return Project(done).clone(tmp_path_factory.mktemp("finished") / "project")
+
+
+def run_on_small_data(target: Path) -> Path:
+    project = copy_project(target)
     project.set_params(SMALL)
     project.commit("Small data")
     project.ok("dvc", "repro")
     project.commit("Results on small data")
-    return project
+    return target
 
 
 @pytest.fixture

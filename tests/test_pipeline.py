@@ -129,17 +129,6 @@ def test_four_ways_of_running_give_the_same(project: Project, tmp_path: Path) ->
         assert project.in_experiment(name, "dvc.lock") == plain.lock()
 
 
-def test_results_of_two_branches_are_compared(project: Project) -> None:
-    project.ok("git", "checkout", "--quiet", "-b", "wider")
-    project.set_params({"model.hidden_units": [256]})
-    project.ok("dvc", "repro", "evaluate")
-    project.commit("Wider")
-    difference = json.loads(project.ok("dvc", "metrics", "diff", "main", "wider", "--json"))
-    accuracy = difference["metrics/evaluate.json"]["test.accuracy"]
-    assert accuracy["old"] != accuracy["new"]
-    assert difference["metrics/train.json"]["parameters"]["diff"] > 0
-
-
 def test_the_committed_results_can_be_compared_without_a_remote(fresh: Project) -> None:
     fresh.ok("git", "checkout", "--quiet", "-b", "other")
     metrics = fresh.path / "metrics/evaluate.json"
@@ -159,16 +148,22 @@ def test_stages_label_synthetic_results_and_do_not_chatter(project: Project) -> 
         assert read_json(project.path / f"metrics/{name}.json")["source"] == "synthetic"
 
 
-def test_real_data_through_the_whole_pipeline(fresh: Project, real_data: Path) -> None:
-    printed = fresh.ok("dvc", "repro", env={"FASHION_MNIST_MIRROR": str(real_data)})
-    assert "synthetic" not in printed
-    assert "up to date" in fresh.ok("dvc", "status")
-    metrics = read_json(fresh.path / "metrics/evaluate.json")
-    assert metrics["test"]["accuracy"] >= 0.86
+def run_stages(project: Project) -> float:
+    """Run all but the figures, and return the test accuracy."""
+    for name in ("download", "preprocess", "train", "evaluate"):
+        done = project.stage(name)
+        assert done.returncode == 0, done.stderr
+    accuracy: float = read_json(project.path / "metrics/evaluate.json")["test"]["accuracy"]
+    return accuracy
+
+
+def test_the_default_parameters_on_real_data(fresh: Project, real_data: Path) -> None:
+    (fresh.path / "shared").mkdir()
+    (fresh.path / "shared/fashion-mnist").symlink_to(real_data)
+    assert run_stages(fresh) >= 0.86
     assert len(read_csv(fresh.path / "plots/predictions.csv")) == 10_000
 
 
 def test_the_synthetic_source_is_learnable_but_not_trivial(fresh: Project) -> None:
     fresh.set_params({"data.source": "synthetic"})
-    fresh.ok("dvc", "repro")
-    assert 0.8 <= read_json(fresh.path / "metrics/evaluate.json")["test"]["accuracy"] <= 0.99
+    assert 0.8 <= run_stages(fresh) <= 0.99

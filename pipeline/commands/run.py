@@ -15,7 +15,6 @@ from pipeline.experiments.workspace import (
     call,
     check_not_locked,
     check_queue,
-    child_environment,
     copy_sources,
 )
 
@@ -53,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
 def _reproduce(folder: Path, lock: int) -> int:
     command = [sys.executable, "-m", "dvc", "repro"]
     # If this process is killed, the lock holds until DVC has ended.
-    return call(command, folder, child_environment(), keep_open=[lock])
+    return call(command, folder, keep_open=[lock])
 
 
 def _reachable(mirrors: object) -> bool:

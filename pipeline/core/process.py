@@ -1,5 +1,6 @@
 """The process that a stage runs in: free of what was set, or closed, for other programs."""
 
+import io
 import os
 import sys
 
@@ -18,6 +19,8 @@ def prepare() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def forget_settings(prefixes: tuple[str, ...]) -> None:

@@ -36,7 +36,12 @@ def load_model(path: Path, description: Description, *, name: str = "") -> "kera
         PipelineError: the file is missing, or is not such a model.
     """
     with reading(path, name) as file, zipfile.ZipFile(file) as archive:
-        size = _check_members(archive)
+        entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+        if sorted(entry.filename for entry in entries) != MEMBERS:
+            raise ValueError(f"it does not hold {', '.join(MEMBERS)}, and nothing else")
+        if size > MAX_BYTES or any(entry.compress_type for entry in entries):
+            raise ValueError(f"it is compressed, or more than {MAX_BYTES:,} bytes")
         config = json.loads(archive.read("config.json"))
         compiled = config["compile_config"].pop("jit_compile")
         if not isinstance(compiled, bool):
@@ -48,23 +53,17 @@ def load_model(path: Path, description: Description, *, name: str = "") -> "kera
         warnings.simplefilter("ignore")  # Keras's, about what ends in an error here
         _check_weights(archive)
         config["compile_config"] = None
-        with keras.StatelessScope(initialize_variables=False):  # without memory for its weights
-            _check_model(keras.saving.deserialize_keras_object(config), description, size)
+        with keras.StatelessScope(initialize_variables=False):  # takes no memory for the weights
+            blank = keras.saving.deserialize_keras_object(config)
+        *inputs, output = [tuple(tensor.shape) for tensor in (*blank.inputs, *blank.outputs)]
+        shape, classes = (None, *description.shape), len(description.classes)
+        if inputs != [shape] or output != (None, classes):
+            raise ValueError(f"it maps {inputs} to {output}, not {shape} to {classes}")
+        if 4 * blank.count_params() > size:
+            raise ValueError(f"it has {blank.count_params():,} weights, more than are in the file")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     model.compile(jit_compile=compiled)
     return model
-
-
-def _check_members(archive: zipfile.ZipFile) -> int:
-    """Return how many bytes a model unpacks to; one of this project has three files, stored."""
-    entries = archive.infolist()
-    if sorted(entry.filename for entry in entries) != MEMBERS:
-        raise ValueError(f"it does not hold {', '.join(MEMBERS)}, and nothing else")
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("it is compressed")
-    if (size := sum(entry.file_size for entry in entries)) > MAX_BYTES:
-        raise ValueError(f"it holds {size:,} bytes; allowed are {MAX_BYTES:,}")
-    return size
 
 
 def _check_weights(archive: zipfile.ZipFile) -> None:
@@ -77,15 +76,6 @@ def _check_weights(archive: zipfile.ZipFile) -> None:
 
     with h5py.File(archive.open("model.weights.h5")) as weights:
         weights.visititems(check)
-
-
-def _check_model(model: "keras.Model", description: Description, max_bytes: int) -> None:
-    shape, classes = description.shape, len(description.classes)
-    found = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
-    if found != [(None, *shape), (None, classes)]:
-        raise ValueError(f"it maps {found[:-1]} to {found[-1]}, not {(None, *shape)} to {classes}")
-    if 4 * model.count_params() > max_bytes:
-        raise ValueError(f"it has {model.count_params():,} weights, more than are in the file")
 
 
 def predict(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:

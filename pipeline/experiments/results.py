@@ -20,7 +20,7 @@ from pipeline.experiments import environment, presets
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash
 from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
 from pipeline.experiments.revisions import read, resolve
-from pipeline.experiments.workspace import call, checkout, child_environment, data_in_reach
+from pipeline.experiments.workspace import call, checkout, data_in_reach
 
 ROWS = "results.yaml"
 TABLE = Path("results.csv")
@@ -212,7 +212,7 @@ def check(row: Row, table: Table) -> list[str]:
     with checkout(resolve("HEAD")) as folder:
         write_json(folder / PARAMS_FILE, row.params() | {"seed": recorded[0].seed})  # it is YAML
         command = [sys.executable, "-m", "dvc", "repro", "evaluate"]
-        if call(command, folder, child_environment() | data_in_reach()):
+        if call(command, folder, data_in_reach()):
             raise PipelineError(f"{recorded[0].experiment} fails with the code of the last commit")
         again = Result.of(recorded[0].experiment, lambda path: (folder / path).read_text("utf-8"))
     differences = recorded[0].differences(again)

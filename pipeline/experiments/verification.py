@@ -22,7 +22,7 @@ from pipeline.experiments.dvc_files import (
     parse_lock,
     parse_stages,
 )
-from pipeline.experiments.workspace import call, checkout, child_environment, data_in_reach
+from pipeline.experiments.workspace import call, checkout, data_in_reach
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ def verify(commit: str, stage: str | None) -> list[Comparison]:
             raise PipelineError(f"{commit} has no {LOCK}: nothing is recorded there")
         stages = parse_stages((folder / DECLARATIONS).read_text(encoding="utf-8"))
         lock = parse_lock((folder / LOCK).read_text(encoding="utf-8"))
+        for path in (Path(path) for declared in stages.values() for path in declared.outputs()):
+            if path.is_absolute() or ".." in path.parts:
+                raise PipelineError(f"{path} is not in the project: a clone would overwrite yours")
         if stage is None:
             gone = sorted(lock.keys() - stages.keys())
             return [
@@ -92,7 +95,6 @@ def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> Non
 
 def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Iterator[Comparison]:
     """Run the stages in `folder`, comparing as they end, up to the first that fails."""
-    environment = child_environment() | data_in_reach()
     records = {name: lock.get(name, Record(cmd="")) for name in stages}
     for name, stage in stages.items():
         committed = _describe(folder, stage.outputs())
@@ -105,7 +107,7 @@ def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Ite
         print(f"[{number}/{len(stages)}] {name}", flush=True)
         yield from _compare_inputs(folder, name, stage, record)
         started = time.monotonic()
-        status = call(stage.cmd, folder, environment)
+        status = call(stage.cmd, folder, data_in_reach())
         print(f"[{number}/{len(stages)}] {name}: {time.monotonic() - started:.1f} s", flush=True)
         yield Comparison(name, "status", "exit", 0, status)
         yield from _compare_files(name, "output", record.outs, _describe(folder, stage.outputs()))
@@ -117,10 +119,8 @@ def _compare_inputs(folder: Path, name: str, stage: Stage, record: Record) -> It
     """Compare what the stage is run on."""
     yield Comparison(name, "command", "cmd", record.cmd or None, stage.cmd)
     params = parse_yaml((folder / PARAMS_FILE).read_text(encoding="utf-8"), PARAMS_FILE)
-    recorded, found = (
-        record.params.get(PARAMS_FILE, {}),
-        {k: _value(params, k) for k in stage.params},
-    )
+    recorded = record.params.get(PARAMS_FILE, {})
+    found = {key: _value(params, key) for key in stage.params}
     for key in found | recorded:
         yield Comparison(name, "parameter", key, recorded.get(key), found.get(key))
     yield from _compare_files(name, "dependency", record.deps, _describe(folder, stage.deps))

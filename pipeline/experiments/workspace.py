@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
 from pipeline.experiments.revisions import git, prefix, read
 
 RWLOCK = Path(".dvc/tmp/rwlock")
+MISSING = ("deleted", "not in cache")  # what DVC says of files
 GRACE = 5  # seconds that an interrupted process has to end by itself
 
 
@@ -35,23 +36,23 @@ def child_environment() -> dict[str, str]:
 def call(
     command: Sequence[str] | str,
     folder: Path,
-    environment: Mapping[str, str],
+    variables: dict[str, str] | None = None,
     keep_open: Sequence[int] = (),
 ) -> int:
-    """Run a command, or a line of shell, in a folder and return its exit status.
+    """Run a command in a folder, in the environment for children, and return its exit status.
 
     What ends this process, SIGKILL excepted, ends the command and all that it has started.
 
     Args:
-        command: its arguments, or the line of shell.
+        command: its arguments, or a line of shell.
         folder: where it runs.
-        environment: its environment variables.
+        variables: more variables for its environment.
         keep_open: file descriptors that it inherits, such as that of a lock it is to hold too.
     """
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment,
+        env=child_environment() | (variables or {}),
         shell=isinstance(command, str),
         pass_fds=keep_open,
         process_group=0,
@@ -60,19 +61,10 @@ def call(
             return process.wait()
         finally:
             if process.returncode is None:
-                _end_group(process)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a group of processes, so that DVC releases its locks, and then kill it."""
-    try:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+                for number in (signal.SIGINT, signal.SIGKILL):  # first, let DVC release its locks
+                    with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                        os.killpg(process.pid, number)
+                        process.wait(GRACE)
 
 
 @contextmanager
@@ -90,7 +82,21 @@ def checkout(commit: str) -> Iterator[Path]:
         options = ("--quiet", "--shared", "--no-checkout")
         git("clone", *options, repository, folder, environment=environment)
         git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
-        yield Path(folder, prefix())
+        project = Path(folder, prefix())
+        _bring_added_data(project)
+        yield project
+
+
+def _bring_added_data(folder: Path) -> None:
+    """Check out what `dvc add` tracks in a copy of the project, from the cache of this one."""
+    tracked = [str(path.relative_to(folder)) for path in folder.glob("data/**/*.dvc")]
+    if not tracked:
+        return
+    local = folder / ".dvc/config.local"
+    local.write_text(f'[cache]\n    dir = "{_cache_folder()}"\n', encoding="utf-8")
+    if call([sys.executable, "-m", "dvc", "checkout", "--quiet", *tracked], folder):
+        raise PipelineError(f"{', '.join(tracked)}: not in DVC's cache; try `dvc fetch`")
+    local.unlink()  # or a stage could take from the cache what it has to make
 
 
 def data_in_reach() -> dict[str, str]:
@@ -125,7 +131,7 @@ def copy_sources(target: Path) -> None:
 def changes(output: str) -> list[str]:
     """Return why an output in the workspace is not what `dvc repro` would make now.
 
-    Gives a text for each stage that it comes from, such as `train (params.yaml: seed)`. Data and
+    Gives a text for each stage that it comes from, such as `train (params.yaml)`. Data and
     models that are only missing, as in a fresh clone, do not count.
 
     Raises:
@@ -137,26 +143,23 @@ def changes(output: str) -> list[str]:
 
     try:
         with Repo() as repo:
-            (found,) = repo.find_outs_by_path(output)
-            status = repo.status(targets=[found.stage.addressing], with_deps=True)
+            (out,) = repo.find_outs_by_path(output)
+            status = repo.status(targets=[out.stage.addressing], with_deps=True)
             made = {str(Path(out.fs_path).relative_to(repo.root_dir)) for out in repo.index.outs}
     except DvcException as error:
         raise PipelineError(f"DVC cannot tell whether {output} is up to date: {error}") from None
-    stages = []
+    found = []
     for stage, differences in status.items():
         causes = []
         for change in differences:
-            if isinstance(change, str):  # such as "changed command"
+            if isinstance(change, str):  # "changed command"
                 causes.append(change)
                 continue
-            for path, what in (item for files in change.values() for item in files.items()):
-                if isinstance(what, dict):
-                    causes.append(f"{path}: {', '.join(what)}")
-                elif path not in made or what not in ("deleted", "not in cache"):
-                    causes.append(path)
+            for files in change.values():
+                causes += [f for f, what in files.items() if f not in made or what not in MISSING]
         if causes:
-            stages.append(f"{stage} ({', '.join(causes)})")
-    return sorted(stages)
+            found.append(f"{stage} ({', '.join(causes)})")
+    return sorted(found)
 
 
 def check_not_locked() -> None:

@@ -81,7 +81,7 @@ def style() -> Iterator[None]:
 
 
 def percent(share: float) -> str:
-    """Return a share as text, which says 0 or 100 % only where it is that exactly."""
+    """Return a share as text, which says 0 or 100% only where it is that exactly."""
     if 0 < share < 0.001:
         return "<0.1%"
     if 0.999 < share < 1:
@@ -167,7 +167,7 @@ def history(rows: Sequence[dict[str, str]], suffix: str) -> Figure:
         if best := lowest_validation_loss(rows):
             values = [float(row[f"val_{name}"]) for row in rows]
             axes.plot(epochs, values, f"{square}--", color=ORANGE, label="validation")
-            axes.axvline(best, color=GREY, linestyle=":", label="lowest validation loss")
+            axes.axvline(best, color=GREY, linestyle=":", zorder=1, label="lowest validation loss")
         axes.set_ylabel(f"{name} ({unit})")
         axes.grid(alpha=0.3)
     charts[-1].set(xlabel="epoch", xlim=(0.5, len(epochs) + 0.5))
@@ -257,10 +257,11 @@ def predictions(
     for place, row in enumerate(rows):
         line, column = divmod(place, CASE_COLUMNS)
         x, y = CASE_WIDTH * column, CASE_HEIGHT * line
-        predicted, actual = int(probabilities[row].argmax()), int(test.labels[row])
+        predicted, actual = probabilities[row].argmax(), int(test.labels[row])
         image = pixels(test.images[row], description)
-        _picture(axes, x, y, image, predicted, actual, names)
-        _chart(axes, x, y, probabilities[row], predicted, actual, names)
+        verdict = "right" if predicted == actual else f"actual: {names[actual]}"
+        _picture(axes, x, y, image, names[predicted], verdict)
+        _chart(axes, x, y, probabilities[row], actual, names)
     return figure
 
 
@@ -275,16 +276,13 @@ def _shades(rates: NDArray[np.float64]) -> NDArray[np.uint8]:
     of their own, so that the rarest can be seen.
     """
     starts = np.arange(0, len(rates), -(-len(rates) // DOTS))
-    hits = np.maximum.reduceat(rates.diagonal(), starts)
-    misses = rates.copy()
-    np.fill_diagonal(misses, 0)
+    misses = rates * (1 - np.eye(len(rates)))
     misses = np.maximum.reduceat(np.maximum.reduceat(misses, starts, axis=0), starts, axis=1)
-    shades = np.empty((len(starts), len(starts), 4))
-    shades[..., :3] = to_rgb(ORANGE)
-    shades[..., 3] = np.where(misses > 0, 0.3 + 0.7 * misses / max(misses.max(), 1e-9), 0)
+    opacity = np.where(misses > 0, 0.3 + 0.7 * misses / max(misses.max(), 1e-9), 0)
+    shades = np.dstack([np.full((*misses.shape, 3), to_rgb(ORANGE)), opacity])
     diagonal = np.arange(len(starts))
     shades[diagonal, diagonal, :3] = to_rgb(BLUE)
-    shades[diagonal, diagonal, 3] = hits
+    shades[diagonal, diagonal, 3] = np.maximum.reduceat(rates.diagonal(), starts)
     return (255 * shades).round().astype(np.uint8)
 
 
@@ -328,39 +326,26 @@ def _laid_out(figure: Figure) -> Figure:
 
 
 def _picture(
-    axes: Axes,
-    x: float,
-    y: float,
-    image: NDArray[np.uint8],
-    predicted: int,
-    actual: int,
-    names: Sequence[str],
+    axes: Axes, x: float, y: float, image: NDArray[np.uint8], predicted: str, verdict: str
 ) -> None:
     """Draw an image at the left of a case, with what it was taken for and whether that is right."""
     height, width = (CASE_IMAGE * edge / max(image.shape[:2]) for edge in image.shape[:2])
     centre = x + 0.15 + CASE_IMAGE / 2
     _show(axes, image, centre - width / 2, y + 0.3 + (CASE_IMAGE - height) / 2, height)
-    axes.text(centre, y + 0.15, names[predicted], ha="center", va="center", weight="bold")
-    right = predicted == actual
-    verdict, colour = ("right", BLUE) if right else (f"actual: {names[actual]}", ORANGE)
+    axes.text(centre, y + 0.15, predicted, ha="center", va="center", weight="bold")
+    colour = BLUE if verdict == "right" else ORANGE
     axes.text(centre, y + 1.83, verdict, ha="center", va="center", color=colour)
 
 
 def _chart(
-    axes: Axes,
-    x: float,
-    y: float,
-    probabilities: Probabilities,
-    predicted: int,
-    actual: int,
-    names: Sequence[str],
+    axes: Axes, x: float, y: float, probabilities: Probabilities, actual: int, names: Sequence[str]
 ) -> None:
     """Draw the probabilities at the right of a case: of all classes, or the likeliest first."""
-    shown = np.arange(len(names))
+    predicted, shown = probabilities.argmax(), np.arange(len(names))
     if len(names) > BARS:
         shown = np.argsort(-probabilities, kind="stable")[:BARS]
         shown[-1] = shown[-1] if actual in shown else actual
-    left, full = x + 2.4, 1.0  # where the bars begin, and the length of 100 %
+    left, full = x + 2.4, 1.0  # where the bars begin, and the length of 100%
     heights = y + 0.15 + 0.175 * np.arange(len(shown))
     bars = axes.barh(heights, probabilities[shown] * full, 0.13, left=left, color=GREY)
     axes.vlines(left, heights[0] - 0.08, heights[-1] + 0.08, color="black", linewidth=0.8)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,15 +64,6 @@ class Case(NamedTuple):
     probabilities: list[tuple[str, float]]
 
 
-class Mark(NamedTuple):
-    """An accuracy to compare with: whose, what to know about it, and who says so."""
-
-    name: str
-    accuracy: float
-    note: str = ""
-    url: str = ""
-
-
 class ConfusionCases(NamedTuple):
     """The test images of one class that were taken for a certain other: how many, and some."""
 
@@ -128,28 +120,20 @@ def render(
         charts: SVG elements `history`, `calibration` and, of more classes than are legible,
             `confusion_matrix`.
     """
-    classes, scores = description.classes, results["metrics"]["test"]
+    classes = description.classes
     confusion = confusion_matrix(probabilities, test.labels)
     mistakes = cases.most_confident_mistakes(probabilities, test.labels)
     uncertain = cases.least_confident(probabilities)
     confusions = cases.confusions(probabilities, test.labels)
-    largest = int(confusion.sum(axis=1).argmax())
-    guessing = float(confusion[largest].sum() / len(test.labels))
 
-    def case(row: int) -> Case:
-        image, file = pixels(test.images[row], description), results["files"].get(row, "")
-        return _case(row, file, image, int(test.labels[row]), probabilities[row], classes)
-
-    def first_of(label: int) -> list[Case]:
-        return [case(row) for row in np.flatnonzero(test.labels == label)[:SAMPLES].tolist()]
-
+    case = partial(_case, test, description, probabilities, results["files"])
     listed = [
         ConfusionCases(
             anchor=f"confusion-{found.actual}-{found.predicted}",
             actual=classes[found.actual],
             predicted=classes[found.predicted],
             images=len(found.rows),
-            cases=[case(row) for row in found.rows[: shown.per_confusion].tolist()],
+            cases=[case(row) for row in found.rows[: shown.per_confusion]],
         )
         for found in confusions[:MOST_CONFUSIONS]
     ]
@@ -162,16 +146,12 @@ def render(
         model=params["model"]["name"],
         ending=ending(results["training"], results["history"], params["train"]),
         lowest_loss=lowest_validation_loss(results["history"]),
-        compared=[
-            (reference, comparison(reference.accuracy, reference.images, scores))
-            for reference in description.references
-            if reference.images
-        ],
-        scale=_scale(scores["accuracy"], guessing, classes[largest], description),
-        guessing=guessing,
-        largest=classes[largest],
+        **_yardsticks(results["metrics"]["test"], confusion.sum(axis=1), description),
         mean_confidence=_mean_confidence(results["calibration"]),
-        samples=[(classes[label], first_of(label)) for label in named(classes)],
+        samples=[
+            (classes[label], [case(row) for row in np.flatnonzero(test.labels == label)[:SAMPLES]])
+            for label in named(classes)
+        ],
         classes=_class_results(confusion, classes),
         legible=len(classes) <= LEGIBLE_CLASSES,
         confusion=confusion.tolist() if len(classes) <= LEGIBLE_CLASSES else [],
@@ -179,8 +159,8 @@ def render(
         confusions=listed,
         kinds=len(confusions),
         worst=listed[:WORST],
-        confident=[case(row) for row in mistakes[: shown.mistakes].tolist()],
-        uncertain=[case(row) for row in uncertain[: shown.uncertain].tolist()],
+        confident=[case(row) for row in mistakes[: shown.mistakes]],
+        uncertain=[case(row) for row in uncertain[: shown.uncertain]],
         per_confusion=shown.per_confusion,
         charts={name: Markup(chart) for name, chart in charts.items()},  # noqa: S704 (drawn by us)
         parameters=_parameters(params),
@@ -203,23 +183,23 @@ def _template() -> jinja2.Template:
 
 
 def _case(
-    row: int,
-    file: str,
-    image: NDArray[np.uint8],
-    actual: int,
+    test: Dataset,
+    description: Description,
     probabilities: Probabilities,
-    classes: Sequence[str],
+    files: dict[int, str],
+    row: int,
 ) -> Case:
-    order = np.argsort(-probabilities, kind="stable").tolist()
+    classes, actual = description.classes, int(test.labels[row])
+    order = np.argsort(-probabilities[row], kind="stable").tolist()
     shown = order[:LIKELIEST] + [actual] * (actual not in order[:LIKELIEST])
     return Case(
-        row=row,
-        file=file,
-        image=_data_uri(image),
+        row=int(row),
+        file=files.get(int(row), ""),
+        image=_data_uri(pixels(test.images[row], description)),
         actual=classes[actual],
         predicted=classes[order[0]],
-        confidence=float(probabilities[order[0]]),
-        probabilities=[(classes[index], float(probabilities[index])) for index in shown],
+        confidence=float(probabilities[row].max()),
+        probabilities=[(classes[index], float(probabilities[row, index])) for index in shown],
     )
 
 
@@ -251,19 +231,31 @@ def _class_results(confusion: NDArray[np.intp], classes: Sequence[str]) -> list[
     ]
 
 
-def _scale(accuracy: float, guessing: float, largest: str, description: Description) -> list[Mark]:
-    """Return what the accuracy compares with, the lowest first."""
-    equal = guessing * len(description.classes) < 1.0001
-    marks = [
-        Mark("Guessing" if equal else f"Always {largest}", guessing),
-        Mark("This model", accuracy),
+def _yardsticks(
+    scores: dict[str, float], sizes: NDArray[np.intp], description: Description
+) -> dict[str, Any]:
+    """Return what the accuracy compares with, given how many images each class has.
+
+    Returns:
+        `largest`, the class with the most images; `guessing`, the accuracy of always saying that;
+        `scale`, all accuracies, the lowest first: name, accuracy, note and source; and `compared`,
+        references with a verdict, where it is known on how many images they rest.
+    """
+    largest, guessing = description.classes[sizes.argmax()], float(sizes.max() / sizes.sum())
+    scale = [
+        ("Guessing" if sizes.min() == sizes.max() else f"Always {largest}", guessing, "", ""),
+        ("This model", scores["accuracy"], "", ""),
     ]
+    compared = []
     for reference in description.references:
         note = "claimed, not reproduced" if reference.claimed else ""
         if reference.images:
             note = f"on {reference.images:,} images"
-        marks.append(Mark(reference.name, reference.accuracy, note, reference.url))
-    return sorted(marks, key=lambda mark: mark.accuracy)
+            verdict = comparison(reference.accuracy, reference.images, scores)
+            compared.append((reference, verdict))
+        scale.append((reference.name, reference.accuracy, note, reference.url))
+    scale.sort(key=lambda mark: mark[1])
+    return {"largest": largest, "guessing": guessing, "scale": scale, "compared": compared}
 
 
 def comparison(accuracy: float, images: int, test: dict[str, float]) -> str:

@@ -10,11 +10,10 @@ from pydantic import Field
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
 from pipeline.core.reading import reading
-from pipeline.data.dataset import RAW, Source
+from pipeline.data.dataset import FILES_HEADER, RAW_FILES, Source
 
 METRICS, TRAINING = Path("metrics/evaluate.json"), Path("metrics/train.json")
 HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
-FILES = RAW / "files.csv"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0, le=1e30)]  # a number that can be drawn
@@ -81,13 +80,10 @@ def read(images: int) -> dict[str, Any]:
     """
     metrics, training = _mapping(METRICS, _Metrics), _mapping(TRAINING, _Training)
     history, calibration = _table(HISTORY, _Epoch), _table(CALIBRATION, _Bin)
-    binned = sum(int(row["images"]) for row in calibration)
-    for path, unit, found, expected in (
-        (HISTORY, "epochs", len(history), training["epochs"]),
-        (CALIBRATION, "images", binned, images),
-    ):
-        if found != expected:
-            raise PipelineError(f"{path} is about {found} {unit}, not {expected}; run `dvc repro`")
+    if len(history) != training["epochs"]:
+        raise PipelineError(f"{HISTORY} is about other epochs than {TRAINING}; run `dvc repro`")
+    if sum(int(row["images"]) for row in calibration) != images:
+        raise PipelineError(f"{CALIBRATION} is not about {images} images; run `dvc repro`")
     return {
         "metrics": metrics,
         "training": training,
@@ -98,9 +94,11 @@ def read(images: int) -> dict[str, Any]:
 
 
 def _test_files() -> dict[int, str]:
-    with reading(FILES) as file:
-        lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
-        return {int(line["row"]): line["path"] for line in lines if line["set"] == "test"}
+    with reading(RAW_FILES) as file:
+        header, *lines = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
+        if tuple(header) != FILES_HEADER:
+            raise ValueError(f"its columns are not {', '.join(FILES_HEADER)}")
+        return {int(row): path for name, row, _, path in lines if name == "test"}
 
 
 def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def test_stale_results_do_not_pass_for_current(project: Project, tmp_path: Path)
     assert status == 0
     assert printed.splitlines()[0] == (
         "The results in the workspace are stale; run `dvc repro`. Changed since: "
-        "download (pipeline/data/synthetic.py), train (params.yaml: train)"
+        "download (pipeline/data/synthetic.py), train (params.yaml)"
     )
     assert compare_json(project, "HEAD", "HEAD")["stale"] == []
     (project.path / METRICS).write_text("{}")

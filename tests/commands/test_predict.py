@@ -149,7 +149,7 @@ def test_tensorflow_waits_for_a_picture_that_can_be_read(finished: Project) -> N
         (["--test-index", "300"], "--test-index is 300; allowed are 0 to 299"),
         (["--test-index", "-1"], "--test-index is -1; allowed are 0 to 299"),
         ([], "name a picture, or a row of the test set with --test-index"),
-        (["--test-index", "0", "--rev", "nowhere"], "nowhere is no branch, tag, commit or exp"),
+        (["--test-index", "0", "--rev", "nowhere"], "nowhere is not a branch, tag, commit or exp"),
     ):
         done = finished.run("python", "-c", PROBE, "predict", *arguments)
         assert done.returncode == 1
@@ -172,8 +172,12 @@ def test_what_is_not_there_is_told(project: Project, exported: list[Path]) -> No
         model.write_bytes(content)
         done = predict(project, exported[0])
         assert done.returncode == 1
-        assert done.stderr.startswith("error: models/model.keras cannot be used: ")
-        assert done.stderr.count("\n") == 1
+        stale, error = done.stderr.splitlines()
+        assert stale == (
+            "models/model.keras is stale; run `dvc repro`. Changed since: "
+            "train (models/model.keras)"
+        )
+        assert error.startswith("error: models/model.keras cannot be used: ")
     model.unlink()
     done = predict(project, exported[0])
     assert done.returncode == 1
@@ -213,8 +217,32 @@ def test_the_model_of_another_revision(
     done = predict(clone, exported[0], "--rev", "main")
     assert done.returncode == 1
     assert done.stderr == (
-        "error: models/model.keras of main is neither in DVC's cache nor in its remote; "
+        "error: models/model.keras of main is neither in git, nor in DVC's cache or remote; "
         "try `dvc fetch --all-commits`\n"
     )
     project.ok("dvc", "push", "train")
     assert predict_json(clone, exported[0], "--rev", "main") == current
+
+
+def test_a_model_that_is_not_current_or_not_the_recorded_one_is_told(
+    project: Project, exported: list[Path]
+) -> None:
+    project.set_params({"train.epochs": 9})
+    done = predict(project, exported[0])
+    assert done.returncode == 0
+    assert done.stdout.startswith(str(exported[0]))
+    assert done.stderr == (
+        "models/model.keras is stale; run `dvc repro`. Changed since: train (params.yaml)\n"
+    )
+    model = (project.path / "models/model.keras").read_bytes()
+    (kept,) = (f for f in (project.path / ".dvc/cache").rglob("*") if is_copy(f, model))
+    kept.chmod(0o644)
+    kept.write_bytes(model[:-1])
+    done = predict(project, exported[0], "--rev", "HEAD")
+    assert done.returncode == 1
+    reason = "models/model.keras of HEAD is not the file that dvc.lock records there"
+    assert done.stderr.startswith(f"error: {reason}")
+
+
+def is_copy(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content

@@ -52,9 +52,9 @@ def test_experiments_with_two_workers(
     check_names_are_taken(project)
     check_groups(project, expected)
 
-    # In another copy, whose cache has nothing of theirs. One in five is enough.
+    # In another copy, whose cache has nothing of theirs; a few of many are enough.
     plain = finished.clone(project.path.with_name("plain"))
-    for name in random.Random(0).sample(sorted(set(expected) - {"again-0"}), len(expected) // 4):
+    for name in random.Random(0).sample(sorted(expected), len(expected) // 5):
         width, seed = expected[name]
         plain.set_params({"model.hidden_units": [width], "seed": seed})
         plain.ok("dvc", "repro")

@@ -134,6 +134,19 @@ def test_one_stage_of_an_experiment_from_its_recorded_inputs(project: Project) -
     assert "[1/1] plot" in printed
 
 
+def test_a_file_outside_the_project_is_left_alone(project: Project, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.touch()
+    declared = yaml.safe_load((project.path / "dvc.yaml").read_text())
+    declared["stages"]["download"]["outs"].append({str(mine): {"cache": False}})
+    (project.path / "dvc.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    project.commit("An output elsewhere")
+    status, printed = verify(project)
+    assert status == 1
+    assert printed.splitlines()[-1].startswith(f"error: {mine} is not in the project")
+    assert mine.exists()
+
+
 def test_git_s_variables_point_no_process_at_the_user_s_repository(
     project: Project, tmp_path: Path
 ) -> None:

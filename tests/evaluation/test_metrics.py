@@ -35,7 +35,7 @@ def test_top_2_accuracy() -> None:
 
 
 def test_precision_recall_and_f1() -> None:
-    confusion = metrics.confusion_matrix(np.array(PREDICTED), LABELS)
+    confusion = metrics.confusion_matrix(PROBABILITIES, LABELS)
     scores = metrics.per_class(confusion)
     for c in range(10):
         hits = sum(p == a == c for p, a in zip(PREDICTED, LABELS, strict=True))
@@ -45,6 +45,15 @@ def test_precision_recall_and_f1() -> None:
         recall = hits / actual if actual else 0
         f1 = 2 * precision * recall / (precision + recall) if hits else 0
         assert [scores[name][c] for name in scores] == pytest.approx([precision, recall, f1])
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_classes_with_images() -> None:
+    confusion = metrics.confusion_matrix(PROBABILITIES, LABELS)
+    recalls = [
+        sum(p == a == c for p, a in zip(PREDICTED, LABELS, strict=True)) / int(np.sum(c == LABELS))
+        for c in range(9)
+    ]
+    assert metrics.balanced_accuracy(confusion) == pytest.approx(sum(recalls) / 9)
 
 
 def test_expected_calibration_error() -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from pipeline.data.dataset import CLASS_NAMES, Dataset
+from pipeline.data.dataset import Dataset, Description
+from pipeline.data.fashion_mnist import DESCRIPTION
+from pipeline.evaluation import metrics
+from pipeline.evaluation.metrics import EvaluateParams
 from pipeline.report import figures, page
 from pipeline.report.figures import PlotParams, percent
 from tests.project import ROOT, Project, read_csv, read_json
 
+CLASSES = DESCRIPTION.classes  # of the synthetic data, too
 PHONE, DESKTOP = (360, 800), (1280, 900)
 A4 = 680  # pixels between the margins of the page
 FLAGS = (
@@ -72,10 +77,10 @@ def chromium() -> Iterator[Browser]:
     browser.quit()
 
 
-@pytest.fixture
-def browser(chromium: Browser, finished: Project) -> Iterator[Browser]:
-    """The report of the small run; afterwards, nothing was fetched and nothing went wrong."""
-    address = (finished.path / "plots/report.html").as_uri()
+@contextmanager
+def opened(chromium: Browser, report: Path) -> Iterator[Browser]:
+    """A report; when it is left, nothing was fetched and nothing went wrong."""
+    address = report.as_uri()
     chromium.emulate(DESKTOP)
     chromium.get(address)
     yield chromium
@@ -92,9 +97,11 @@ def browser(chromium: Browser, finished: Project) -> Iterator[Browser]:
     assert {url for url in requests if not url.startswith("data:")} == {address}
 
 
-def shown(share: float) -> str:
-    """A share as WebDriver reads it from the page: without the non-breaking space."""
-    return percent(share).replace("\u00a0", " ")
+@pytest.fixture
+def browser(chromium: Browser, finished: Project) -> Iterator[Browser]:
+    """The report of the small run."""
+    with opened(chromium, finished.path / "plots/report.html") as shown:
+        yield shown
 
 
 def confusions(project: Project) -> Counter[tuple[str, str]]:
@@ -107,7 +114,8 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
     assert "Synthetic data." in browser.texts(".warning")[0]
     assert "synthetic" in browser.texts("h1")[0]
     assert "101,770 weights" in body
-    assert "2 epochs" in body
+    assert "trained for all 2 epochs" in body
+    assert "10 classes · grey images of 28 \u00d7 28 pixels" in body
     changed = {row.split()[0]: row.split()[1] for row in browser.texts("#run > .scroll .changed")}
     assert changed == {
         "data.source": '"synthetic"',
@@ -123,17 +131,32 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
 
 def test_its_numbers_are_those_of_the_run(browser: Browser, finished: Project) -> None:
     test = read_json(finished.path / "metrics/evaluate.json")["test"]
-    assert shown(test["accuracy"]) in browser.texts("h1")[0]
-    metrics = browser.texts(".metrics > div")
-    assert f"{test['accuracy']:.4f}" in metrics[0]
-    assert f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}" in metrics[0]
-    assert f"{test['expected_calibration_error']:.4f}" in metrics[4]
+    assert percent(test["accuracy"]) in browser.texts("h1")[0]
+    validation = read_json(finished.path / "metrics/evaluate.json")["validation"]
+    figures = browser.texts(".metrics > div")
+    assert f"{test['accuracy_low']:.4f} to {test['accuracy_high']:.4f}" in figures[0]
+    for text, name in zip(
+        figures,
+        (
+            "accuracy",
+            "balanced_accuracy",
+            "loss",
+            "top_2_accuracy",
+            "macro_f1",
+            "expected_calibration_error",
+        ),
+        strict=False,
+    ):
+        assert text.splitlines()[1:3] == [
+            f"{test[name]:.4f}",
+            f"validation {validation[name]:.4f}",
+        ]
 
     counts = confusions(finished)
-    for actual, row in zip(CLASS_NAMES, browser.find(".matrix tbody tr"), strict=True):
+    for actual, row in zip(CLASSES, browser.find(".matrix tbody tr"), strict=True):
         cells = [cell.text.split() for cell in row.find_elements(By.TAG_NAME, "td")]
-        assert [int(cell[0]) for cell in cells] == [counts[actual, name] for name in CLASS_NAMES]
-        rates = [float(cell[1]) for cell in cells if len(cell) > 1]
+        assert [int(cell[0]) for cell in cells] == [counts[actual, name] for name in CLASSES]
+        rates = [float(cell[1].rstrip("%")) for cell in cells if len(cell) > 1]
         assert sum(rates) == pytest.approx(100, abs=0.5)
 
     bins = read_csv(finished.path / "plots/calibration.csv")
@@ -168,7 +191,7 @@ def test_cases_are_the_most_confident_mistakes_and_the_least_confident(
             assert lines[1].startswith("test image ")
             assert lines[2] == verdict
             assert lines[3].removesuffix(" actual") == predicted
-            assert lines[4] == shown(confidence[index])
+            assert lines[4] == percent(confidence[index])
             assert f"{actual} actual" in lines
 
 
@@ -182,12 +205,12 @@ def test_the_table_is_sorted_by_keyboard(browser: Browser) -> None:
             "none"
         ] * 4
         values = [
-            float(text.split()[0]) for text in browser.texts(".sortable tbody td:nth-child(3)")
+            float(text.rstrip("%")) for text in browser.texts(".sortable tbody td:nth-child(3)")
         ]
         assert values == sorted(values, reverse=order == "descending")
         assert len(set(values)) > 1
     browser.find(".sortable th button")[0].send_keys(Keys.SPACE)
-    assert browser.texts(".sortable tbody th") == sorted(CLASS_NAMES)
+    assert browser.texts(".sortable tbody th") == sorted(CLASSES)
 
 
 def test_the_filter_shows_what_it_says(browser: Browser, finished: Project) -> None:
@@ -235,7 +258,7 @@ def test_all_is_there_without_javascript(browser: Browser, finished: Project) ->
         browser.refresh()
         assert not browser.find("#filter")[0].is_displayed()
         assert browser.find(".sortable button") == []
-        assert browser.texts(".sortable tbody th") == list(CLASS_NAMES)
+        assert browser.texts(".sortable tbody th") == list(CLASSES)
         pairs = [pair for pair in confusions(finished) if pair[0] != pair[1]]
         groups = browser.find("#gallery > li")
         assert len(groups) == len(pairs)
@@ -273,16 +296,37 @@ def test_it_prints(browser: Browser, tmp_path: Path) -> None:
     assert content.startswith(b"%PDF")
     assert all(details.get_attribute("open") for details in browser.find("details"))
     assert browser.width() == A4
+    # Or Chromium would leave the head of the table empty on all pages but the first.
+    assert browser.find(".sortable button")[0].value_of_css_property("display") == "contents"
+
+
+def described(classes: int, shape: tuple[int, ...] = (28, 28)) -> Description:
+    """A data set of the user's own."""
+    return Description(
+        name="Things",
+        source="folder",
+        classes=tuple(f"thing number {index} & <more>" for index in range(classes)),
+        height=shape[0],
+        width=shape[1],
+        channels=3 if len(shape) > 2 else 1,
+        preparation="fit",
+        licence="CC-BY-4.0",
+        url="https://example.org/things",
+        references=(),
+    )
 
 
 def rendered(
     test: Dataset,
     probabilities: Any,
-    count: int,
-    per_confusion: int,
+    description: Description = DESCRIPTION,
+    count: int = 12,
+    per_confusion: int = 5,
     history: list[dict[str, str]] | None = None,
+    files: dict[int, str] | None = None,
+    validation: bool = True,
 ) -> str:
-    """The page of other predictions, beside the committed results."""
+    """The page of any predictions."""
     params = PlotParams(
         samples_per_class=1,
         predictions=1,
@@ -290,19 +334,88 @@ def rendered(
         uncertain=count,
         per_confusion=per_confusion,
     )
-    run = {"data": {"source": "fashion-mnist"}, "model": {"name": "mlp"}}
+    train = {"epochs": 5, "target_accuracy": None, "early_stopping": None}
+    run = {"data": {"source": description.source}, "model": {"name": "mlp"}, "train": train}
+    judged = metrics.evaluate(probabilities, test.labels, EvaluateParams(calibration_bins=15))
+    names, columns = judged.calibration.keys(), judged.calibration.values()
     results: dict[str, Any] = {
-        "metrics": read_json(ROOT / "metrics/evaluate.json"),
+        "metrics": {
+            "test": judged.metrics,
+            "validation": judged.metrics if validation else None,
+            "train": {"accuracy": 0.9, "loss": 0.3},
+            "generalization_gap": 0.0,
+        },
         "training": read_json(ROOT / "metrics/train.json"),
         "history": history or read_csv(ROOT / "plots/history.csv"),
-        "calibration": read_csv(ROOT / "plots/calibration.csv"),
+        "calibration": [
+            dict(zip(names, map(str, row), strict=True)) for row in zip(*columns, strict=True)
+        ],
+        "files": files or {},
     }
+    matrix = metrics.confusion_matrix(probabilities, test.labels)
     with figures.style():
         charts = {
             "history": figures.svg(figures.history(results["history"], ""), "history"),
             "calibration": figures.svg(figures.calibration(results["calibration"], ""), "c"),
+            "confusion_matrix": figures.svg(figures.confusion(matrix, description), "m"),
         }
-    return page.render(test, probabilities, params, run, results, charts)
+    return page.render(test, description, probabilities, params, run, results, charts)
+
+
+def guesses(labels: Any, classes: int) -> Any:
+    """Probabilities that are right for the even rows, and elsewhere for one of the next classes."""
+    rows = np.arange(len(labels))
+    probabilities = np.full((len(labels), classes), 0.2 / classes, np.float32)
+    chosen = np.where(rows % 2, labels + 1 + rows // 2 % min(classes - 1, 7), labels) % classes
+    probabilities[rows, chosen] += 0.8
+    return probabilities
+
+
+@pytest.mark.parametrize(
+    ("classes", "shape"),
+    [(2, (40, 64)), (20, (28, 28)), (100, (32, 32, 3)), (1000, (256, 256, 3))],
+    ids=["2", "20", "100", "1000"],
+)
+def test_any_number_of_classes_and_any_shape_is_readable(
+    chromium: Browser, tmp_path: Path, classes: int, shape: tuple[int, ...]
+) -> None:
+    description = described(classes, shape)
+    labels = (np.arange(5000) % classes).astype(np.uint16)
+    image = np.random.default_rng(0).random(shape, np.float32)
+    test = Dataset(np.broadcast_to(image, (5000, *shape)), labels)
+    files = {row: f"pictures/a/{row}.png" for row in range(5000)}
+    html = rendered(test, guesses(labels, classes), description, files=files)
+    report = tmp_path / "report.html"
+    report.write_text(html)
+    assert len(html.encode()) < 5_000_000
+    with opened(chromium, report) as browser:
+        assert "Things · " in browser.texts(".eyebrow")[0]
+        assert "CC-BY-4.0 licence" in browser.texts(".eyebrow")[0]
+        assert browser.find(".eyebrow a")[0].get_attribute("href") == description.url
+        for size in (DESKTOP, PHONE):
+            browser.emulate(size)
+            assert browser.width() == size[0]
+        assert len(browser.find(".matrix tbody td")) == (classes**2 if classes <= 20 else 0)
+        assert len(browser.find(".picture svg image")) == (classes > 20)
+        assert len(browser.find(".sortable tbody tr")) == classes
+        assert len(browser.find(".samples li")) == min(classes, 20)
+        assert len(browser.find("#gallery > li")) <= 90
+        dangling = (
+            "return [...document.links].filter(a => a.hash && !document.querySelector(a.hash))"
+        )
+        assert browser.execute_script(dangling) == []
+        case = browser.find("#confident .case")[0]
+        assert case.find_element(By.TAG_NAME, "h3").text in description.classes
+        row = case.text.splitlines()[1].removeprefix("test image ")
+        assert f"pictures/a/{row}.png" in case.text
+        if classes > 20:
+            recalls = [cell.text for cell in browser.find(".sortable td:nth-child(3)")[:20]]
+            assert recalls == sorted(recalls)
+        browser.emulate((A4, 1000), media="print")
+        assert browser.width() == A4
+    said, _, _ = html.partition('<section id="run"')  # where the default parameters are
+    for word in ("Fashion", "fashion", "garment", "cloth", "People"):
+        assert word not in said
 
 
 def test_the_largest_page_stays_under_two_megabytes() -> None:
@@ -318,16 +431,48 @@ def test_the_largest_page_stays_under_two_megabytes() -> None:
         for epoch in range(1, 1001)
     ]
     page = rendered(test, probabilities, count=100, per_confusion=8, history=history)
-    assert page.count("<img") == 100 + 100 + 90 * 8 + 3 * 8
+    assert page.count("<img") == 100 + 100 + 90 * 8 + 3 * 8 + 10 * 4
     assert len(page.encode()) < 2_000_000
 
 
 def test_a_model_without_mistakes_has_a_page_too() -> None:
     labels = np.arange(10, dtype=np.uint8)
     test = Dataset(np.zeros((10, 28, 28), np.float32), labels)
-    page = rendered(test, np.eye(10, dtype=np.float32), count=5, per_confusion=5)
+    page = rendered(test, np.eye(10, dtype=np.float32), count=5, validation=False)
     assert "It made no mistake." in page
-    assert page.count("<img") == 5
+    assert page.count("<img") == 5 + 10
+    assert "validation 0" not in page
+
+
+def test_it_warns_where_guessing_is_as_good_and_where_classes_are_of_unequal_size() -> None:
+    labels = np.repeat([0, 1], [30, 170]).astype(np.uint8)
+    test = Dataset(np.zeros((200, 28, 28), np.float32), labels)
+    always = np.tile(np.array([0.1, 0.9], np.float32), (200, 1))
+    html = rendered(test, always, described(2))
+    assert "No better than guessing" in html
+    assert "is right on\n85.0% of the test images" in html
+    assert "is 50.0%: the classes are of unequal size" in html
+    right = np.eye(2, dtype=np.float32)[labels]
+    html = rendered(test, right, described(2))
+    assert "No better than guessing" not in html
+    assert "of unequal size" not in html
+
+
+def test_images_are_shown_dark_on_white_where_they_were_made_light_on_black() -> None:
+    grey, colour = np.zeros((28, 28), np.float32), np.zeros((28, 28, 3), np.float32)
+    assert (figures.pixels(grey, DESCRIPTION) == 255).all()
+    assert (figures.pixels(grey, described(2)) == 0).all()
+    assert (figures.pixels(colour, described(2, colour.shape)) == 0).all()
+
+
+def test_references_are_those_of_the_description() -> None:
+    labels = np.arange(10, dtype=np.uint8)
+    test = Dataset(np.zeros((10, 28, 28), np.float32), labels)
+    html = rendered(test, np.eye(10, dtype=np.float32))
+    for reference in DESCRIPTION.references:
+        assert f'<a href="{reference.url}" rel="noreferrer">{reference.name}</a>' in html
+    assert html.count("claimed, not reproduced") == 1
+    assert "It does about as well as people without training in fashion (83.5%)." in html
 
 
 @pytest.mark.parametrize(
@@ -337,5 +482,52 @@ def test_a_model_without_mistakes_has_a_page_too() -> None:
 def test_better_than_people_needs_intervals_that_are_apart(
     low: float, high: float, verdict: str
 ) -> None:
-    """People: 835 of 1,000, whose 95 % interval by Wilson's formula is 0.811 to 0.857."""
-    assert page.against_people({"accuracy_low": low, "accuracy_high": high}) == verdict
+    """People: 835 of 1,000, whose 95% interval by Wilson's formula is 0.811 to 0.857."""
+    scores = {"accuracy_low": low, "accuracy_high": high}
+    assert page.comparison(0.835, 1000, scores) == verdict
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kept", "target", "patience", "said"),
+    [
+        (30, 30, None, None, "trained for all 30 epochs"),
+        (30, 28, None, 3, "trained for all 30 epochs (best: epoch 28, restored)"),
+        (2, 2, 0.85, None, "target accuracy 0.85 reached in epoch 2 of 30"),
+        (2, 2, 0.85, 3, "target accuracy 0.85 reached in epoch 2 of 30"),
+        (12, 9, 0.95, 3, "no lower validation loss for 3 epochs (best: epoch 9, restored)"),
+        (10, 9, None, 1, "no lower validation loss for 1 epoch (best: epoch 9, restored)"),
+    ],
+)
+def test_it_says_why_training_ended(
+    epochs: int, kept: int, target: float | None, patience: int | None, said: str
+) -> None:
+    train = {"epochs": 30, "target_accuracy": target, "early_stopping": patience}
+    history = [{"accuracy": "0.9"}] * epochs
+    assert page.ending({"epochs": epochs, "kept_epoch": kept}, history, train) == said
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 50, 1000])
+def test_no_epoch_is_marked_that_there_was_not(epochs: int) -> None:
+    row = {"accuracy": "0.5", "loss": "1", "val_accuracy": "", "val_loss": ""}
+    chart = figures.history([row | {"epoch": str(1 + epoch)} for epoch in range(epochs)], "")
+    left, right = chart.axes[-1].get_xlim()
+    ticks = [tick for tick in chart.axes[-1].get_xticks() if left <= tick <= right]
+    assert ticks
+    assert all(tick == int(tick) and 1 <= tick <= epochs for tick in ticks)
+
+
+@pytest.mark.parametrize("classes", [2, 1000])
+def test_figures_stay_bounded(classes: int) -> None:
+    description = described(classes, (64, 64, 3))
+    labels = np.arange(classes, dtype=np.uint16)
+    test = Dataset(np.zeros((classes, 64, 64, 3), np.float32), labels)
+    probabilities = guesses(labels, classes)
+    with figures.style():
+        drawn = [
+            figures.samples(test, description, 12),
+            figures.confusion(metrics.confusion_matrix(probabilities, labels), description),
+            figures.predictions(test, description, probabilities, np.arange(2), "Some"),
+        ]
+    for figure in drawn:
+        assert figure.get_size_inches().max() < 30
+        assert sum(len(axes.texts) for axes in figure.axes) < 300

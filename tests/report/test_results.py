@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import PipelineError
+from pipeline.data.dataset import RAW_FILES
 from pipeline.report import results
 from pipeline.report.results import CALIBRATION, HISTORY, METRICS, TRAINING
 from tests.conftest import ROOT, Project
@@ -26,6 +27,8 @@ def _committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in FILES:
         path.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, path)
+    RAW_FILES.parent.mkdir(parents=True)
+    RAW_FILES.write_text("set,row,class,path\n")
 
 
 def refused(path: Path) -> str:
@@ -46,6 +49,27 @@ def test_the_rows_are_those_of_the_files() -> None:
     assert read["metrics"] == json.loads(METRICS.read_text())
     training = json.loads(TRAINING.read_text())
     assert {key: value for key, value in read["training"].items() if key in training} == training
+
+
+def test_files_are_those_of_the_test_images() -> None:
+    assert results.read(IMAGES)["files"] == {}
+    RAW_FILES.write_text('set,row,class,path\ntrain,0,a,one.png\ntest,0,a,"two, three.png"\n')
+    assert results.read(IMAGES)["files"] == {0: "two, three.png"}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "set,row\n", "set,row,class,path\ntest,x,a,b\n", "set,row,class,path\ntest\n"]
+)
+def test_another_list_of_files_is_refused(content: str) -> None:
+    RAW_FILES.write_text(content)
+    refused(RAW_FILES)
+
+
+def test_without_validation_images_there_are_no_figures_of_them() -> None:
+    content = json.loads(METRICS.read_text())
+    del content["validation"]
+    METRICS.write_text(json.dumps(content))
+    assert results.read(IMAGES)["metrics"]["validation"] is None
 
 
 def test_a_training_without_validation_has_empty_columns() -> None:

@@ -107,9 +107,10 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
 TRAIN = {"train.epochs": 3, "train.batch_size": 16}
 # Each family, optimizer and schedule is in another case, too.
 EXHAUSTIVE = (
+    "mlp, adamw, cosine",
     "mlp, bfloat16, not compiled",
     "cnn, adam, compiled, erased",
-    "resnet, adamw, constant, shifted",
+    "resnet, sgd, one-cycle, augmented",
     "transfer, new weights",
     "transfer, known weights",
 )
