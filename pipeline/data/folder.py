@@ -47,7 +47,7 @@ def _find(params: FolderParams) -> Own:
     present = [path for path in forms if path.exists()]
     if len(present) == 1:
         expected = (OWN / "README.md", OWN / ".gitignore", present[0], Path(f"{present[0]}.dvc"))
-        tell("files are ignored", [path for path in listed(OWN) if path not in expected])
+        tell("ignored", [path for path in listed(OWN) if path not in expected])
         return forms[present[0]](params)
     if present:
         raise PipelineError(f"there are both {' and '.join(map(str, present))}; keep one")

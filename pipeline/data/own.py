@@ -73,7 +73,10 @@ def described(
         ("images", images, IMAGES),
     ):
         if not least <= count <= most:
-            raise PipelineError(f"{OWN} has {count:,} {what}; allowed are {least} to {most:,}")
+            raise PipelineError(
+                f"{OWN} has {count:,} {what}; allowed are {least} to {most:,}, "
+                f"where {OWN}/README.md says"
+            )
     return Description(
         name=params.name,
         source="folder",
@@ -135,7 +138,7 @@ def normal(name: str) -> str:
 def tell(what: str, paths: Sequence[Path]) -> None:
     """Print a line on these files; nothing where there are none."""
     if paths:
-        print(f"{len(paths)} {what}: {', '.join(_first(map(str, paths), 3))}", flush=True)
+        print(f"{what} ({len(paths):,}): {', '.join(_first(map(str, paths), 3))}", flush=True)
 
 
 def refuse(faults: Sequence[str]) -> None:

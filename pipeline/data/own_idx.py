@@ -62,7 +62,7 @@ def _files() -> list[Path]:
                 raise PipelineError(f"{other} and {path} have the same role; keep one")
         elif path != CLASSES:
             strays.append(path)
-    tell("files are ignored, since they are not IDX files of images or labels", strays)
+    tell("ignored, since not an IDX file of images or labels", strays)
     refuse([f"{IDX} has no file {role}-..." for role in ROLES if role not in found])
     return [found[role] for role in ROLES]
 

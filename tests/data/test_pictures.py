@@ -328,6 +328,23 @@ def test_an_image_of_the_right_size_stays(preparation: str, channels: int, tmp_p
         np.testing.assert_array_equal(saved, pixels, file)
 
 
+@pytest.mark.parametrize("preparation", ["fit", "crop"])
+@pytest.mark.parametrize("size", [(1600, 1200), (300, 2000), (57, 56)])
+def test_a_large_jpeg_is_what_it_is_as_png(
+    preparation: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
+    image = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+    description = like(preparation, 28, 28, 3)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    options = {"quality": 100, "subsampling": 0}
+    image.save(tmp_path / "a.jpg", exif=exif, **options)  # type: ignore[arg-type]
+    jpeg = pictures.read(tmp_path / "a.jpg", description)
+    png = read_saved(image, tmp_path / "a.png", description, exif=exif)
+    np.testing.assert_allclose(jpeg.astype(int), png, atol=12)
+
+
 def test_fit_pads_with_the_background(tmp_path: Path) -> None:
     """The median of the corners, here those of the lower half and one that is odd."""
     image = halves(40, 80)
