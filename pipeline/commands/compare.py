@@ -15,9 +15,10 @@ from pipeline.experiments.runs import find_run
 RULES = """
 The verdict on two runs is "better" or "worse" only where both agree: the 95 % bootstrap interval
 of the difference in test accuracy excludes 0, and McNemar's exact p-value is below 0.05.
-Otherwise it is "within noise". This is about the choice of the test images, and says nothing of
-the luck of the seed. That is for --seeds: it takes BASE together with all experiments of the same
-data, code and parameters but for the seed, REV likewise, and the verdict is "better" or "worse"
+Otherwise it is "within noise", or "identical" where every prediction is the same. This is about
+the choice of the test images, and says nothing of the luck of the seed. That is for --seeds: it
+takes BASE together with all experiments of the same data, code and parameters except for the seed,
+REV likewise, and the verdict is "better" or "worse"
 where Welch's 95 % interval of the difference of the two mean test accuracies excludes 0.
 """
 
