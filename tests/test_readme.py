@@ -3,6 +3,9 @@
 import re
 import sys
 
+import numpy as np
+from PIL import Image
+
 from tests.project import ROOT, Project
 from tests.project import WAIT as WAIT
 
@@ -12,6 +15,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_walk_through_works(project: Project) -> None:
     # `make` finds the environment that these tests run in, and has nothing to install.
     (project.path / ".venv").symlink_to(sys.prefix)
+
+    rng = np.random.default_rng(0)
+    for label, tone in (("dark", 60), ("light", 190)):
+        folder = project.path.parent / "my-pictures" / label
+        folder.mkdir(parents=True)
+        for number in range(100):
+            pixels = rng.integers(tone, tone + 60, (40, 30), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
 
     commands = []
     for line in "".join(
@@ -33,3 +44,5 @@ def test_the_walk_through_works(project: Project) -> None:
     assert "Accuracy on the same 300 test images" in printed
     assert "Seeds of units-3: 0, 1" in printed
     assert "Everything agrees with dvc.lock." in printed
+    own = printed.rpartition("own data set: images of 28 by 28")[2]
+    assert ["light", "72", "8", "20"] in [line.split() for line in own.splitlines()]

@@ -7,7 +7,7 @@ import argparse
 import json
 from typing import Any
 
-from pipeline.commands.table import print_table
+from pipeline.commands._table import print_table
 from pipeline.data.dataset import label
 from pipeline.experiments.comparison import compare_groups, compare_runs
 from pipeline.experiments.runs import find_run

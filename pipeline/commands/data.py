@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from pipeline.commands.table import print_table
+from pipeline.commands._table import print_table
 from pipeline.data import summary
 from pipeline.data.dataset import DESCRIPTION, load_description
 

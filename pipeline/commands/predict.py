@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.commands.table import print_table
+from pipeline.commands._table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.data import pictures
 from pipeline.data.dataset import (

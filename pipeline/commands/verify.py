@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.table import print_table
+from pipeline.commands._table import print_table
 from pipeline.core.artifacts import write_json
 from pipeline.experiments import environment
 from pipeline.experiments.revisions import resolve
