@@ -5,7 +5,8 @@ import argparse
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
-from pipeline.experiments.revisions import experiments
+from pipeline.experiments.revisions import check_not_shallow, experiments
+from pipeline.experiments.workspace import check_queue
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Queue the experiments and say what to do next."""
     if arguments.count < 1:
         raise PipelineError(f"N is {arguments.count}; it has to be 1 or more")
+    check_not_shallow()
+    check_queue()
     # Slow to import, and not every command needs them.
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

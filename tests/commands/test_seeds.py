@@ -1,5 +1,7 @@
 """`python -m pipeline seeds` where it refuses; tests/test_queue.py has what it queues."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -55,3 +57,12 @@ def test_what_cannot_be_queued_is_one_line(
     assert len(done.stderr.splitlines()) == 1
     assert "No experiment tasks in the queue." in project.ok("dvc", "queue", "status")
     assert project.ok("git", "status", "--porcelain") == ""
+
+
+def test_where_dvc_would_lose_them_nothing_is_queued(finished: Project, tmp_path: Path) -> None:
+    source = f"file://{finished.path}"
+    finished.ok("git", "clone", "--quiet", "--depth", "1", source, str(tmp_path / "shallow"))
+    done = Project(tmp_path / "shallow").run("python", "-m", "pipeline", "seeds", "2")
+    assert done.returncode == 1
+    assert "this is a shallow clone, in which DVC loses experiments" in done.stderr
+    assert "git fetch --unshallow" in done.stderr
