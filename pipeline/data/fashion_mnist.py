@@ -192,7 +192,7 @@ def _reader(place: str) -> Callable[[RawFile], bytes]:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():  # what is no file may block for ever
+    if not path.is_file():  # anything else may block for ever
         raise FileNotFoundError(path)
     return path.read_bytes()
 
