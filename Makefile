@@ -52,6 +52,8 @@ benchmarks/$(VENV)/installed: benchmarks/requirements.txt
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "Python 3.11 to 3.13 is needed, $$($(PYTHON) --version) was found; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@git rev-parse --git-dir >/dev/null 2>&1 || \
+		{ echo "This is not a git repository, which DVC needs: clone the project, or make it one with git init, git add --all and git commit" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || \
 		{ echo "Python's venv is missing; on Debian: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
