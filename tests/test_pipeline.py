@@ -158,8 +158,9 @@ def run_stages(project: Project) -> float:
 
 
 def test_the_default_parameters_on_real_data(fresh: Project, real_data: Path) -> None:
-    (fresh.path / "shared").mkdir()
-    (fresh.path / "shared/fashion-mnist").symlink_to(real_data)
+    beside = fresh.path.with_name("shared")
+    beside.mkdir()
+    (beside / "fashion-mnist").symlink_to(real_data)
     assert run_stages(fresh) >= 0.86
     assert len(read_csv(fresh.path / "plots/predictions.csv")) == 10_000
 
