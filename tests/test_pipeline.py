@@ -110,6 +110,7 @@ def test_dvc_draws_the_plots(finished: Project, tmp_path: Path) -> None:
     assert "Ankle boot" in page
 
 
+@pytest.mark.exhaustive  # the walk through the README goes three of them
 def test_four_ways_of_running_give_the_same(project: Project, tmp_path: Path) -> None:
     """`dvc repro`, `dvc exp run`, `dvc exp run --temp` and the queue: the same bytes."""
     change = "model.hidden_units=[32,16]"
