@@ -81,8 +81,9 @@ CASES: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
 
 @pytest.mark.parametrize(
     "name",
-    ["colours", *(pytest.param(n, marks=pytest.mark.exhaustive) for n in ("digits", "letters"))],
+    CASES,
 )
+@pytest.mark.exhaustive  # the walk through the README goes one folder's way
 def test_from_a_folder_to_the_report(fresh: Project, name: str) -> None:
     fill, changes, shape = CASES[name]
     own = fresh.path / "data/own"

@@ -55,6 +55,7 @@ def test_offline_it_runs_on_synthetic_data_in_a_copy(project: Project) -> None:
     assert "up to date" in copy.ok("dvc", "status")
 
 
+@pytest.mark.exhaustive  # the stages on real data are in test_pipeline
 def test_when_a_mirror_is_back_so_is_fashion_mnist(project: Project, real_data: Path) -> None:
     """The shared project has synthetic results; its parameters ask for the real thing again."""
     project.set_params({"train.epochs": 1} | OFFLINE)
