@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+# Some tests wait, for a server or a queue: one worker more than cores keeps them busy.
+WORKERS = --dist worksteal --numprocesses $$(python -c 'import os; print(1 + os.cpu_count())')
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:  ## List the targets
@@ -14,10 +16,10 @@ run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
 
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
-	@pytest --numprocesses auto --dist worksteal
+	@pytest $(WORKERS)
 
 test-all: test  ## Also run the tests that prove in more places what others prove in one
-	@pytest --numprocesses auto --dist worksteal -m exhaustive
+	@pytest $(WORKERS) -m exhaustive
 
 lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@ruff check
