@@ -77,7 +77,7 @@ AFFECTED = {
     "data.source": {"download", "plot"},
     "data.mirrors": {"download"},
     "data.synthetic": {"download", "plot"},
-    "data.folder": {"download"},
+    "data.folder": {"download", "plot"},
     "preprocess": {"preprocess", "plot"},
     "model": {"train", "plot"},
     "train": {"train", "plot"},
