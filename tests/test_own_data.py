@@ -1,6 +1,8 @@
 """Data sets of a user's own, through the whole pipeline: nothing speaks of garments."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def digits(own: Path) -> list[str]:
         folder.mkdir(parents=True)
         for number in range(30):
             glyph(digit, 40, rng).save(folder / f"{number}.png")
+        shutil.copy(folder / "3.png", folder / "the same.png")
     return [str(digit) for digit in range(10)]
 
 
@@ -109,6 +112,10 @@ def test_from_a_folder_to_the_report(fresh: Project, name: str) -> None:
         visible = re.sub(r"data:image/\w+;base64,[\w+/=]+|fashion-mnist|#34;garment", "", text)
         assert not re.findall(rf"\b({GARMENTS})\b", visible, re.IGNORECASE)
     assert set(classes) >= {row["actual"] for row in read_csv(fresh.path / "plots/predictions.csv")}
+
+    examples = json.loads(fresh.ok("python", "-m", "pipeline", "data", "--json"))["copies"]
+    for first, row, _, copy, *files in examples["examples"]:
+        assert (files == [None, None]) == (name == "letters"), (first, row, copy)
 
     status, printed = compare(fresh, "HEAD")
     assert status == 0

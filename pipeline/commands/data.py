@@ -2,11 +2,15 @@
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from pipeline.commands._table import print_table
+from pipeline.core.params import PARAMS_FILE, check_params, load_yaml
 from pipeline.data import summary
-from pipeline.data.dataset import DESCRIPTION, load_description
+from pipeline.data.dataset import DESCRIPTION, TRAIN, load_description
+from pipeline.data.preprocessing import PreprocessParams
+from pipeline.experiments.workspace import changes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +20,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Summarise the processed sets, as `dvc repro preprocess` leaves them."""
-    found = summary.summarise(load_description(DESCRIPTION))
+    if stale := changes(str(TRAIN)):
+        changed = ", ".join(stale)
+        print(f"stale; run `dvc repro preprocess`. Changed since: {changed}", file=sys.stderr)
+    description = load_description(DESCRIPTION)
+    params = check_params(PreprocessParams, load_yaml(PARAMS_FILE).get("preprocess", {}))
+    paths = summary.file_paths(description, params)
+    found = summary.summarise(description)
+    for kind in ("copies", "near_copies"):
+        found[kind]["examples"] = [
+            [first, row, second, copy, *(paths.get(p) for p in ((first, row), (second, copy)))]
+            for first, row, second, copy in found[kind]["examples"]
+        ]
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
@@ -40,5 +55,6 @@ def _print(found: dict[str, Any]) -> None:
         counts = found[kind]["images"]
         listed = ", ".join(f"{count} {where}" for where, count in counts.items())
         print(f"{kind.replace('_', ' ').capitalize()}: {listed or 'none'}")
-        for first, row, second, copy in found[kind]["examples"]:
-            print(f"  {second} image {copy} of {first} image {row}")
+        for first, row, second, copy, path, other in found[kind]["examples"]:
+            files = f" ({other}, {path})" if path else ""
+            print(f"  {second} image {copy} of {first} image {row}{files}")

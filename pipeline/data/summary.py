@@ -1,6 +1,8 @@
 """What a data set holds: images a class and split, pixels, and copies."""
 
+import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import TEST, TRAIN, VALIDATION, Dataset, Description, load
+from pipeline.core.reading import reading
+from pipeline.data import preprocessing
+from pipeline.data.dataset import (
+    RAW_FILES,
+    TEST,
+    TRAIN,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    VALIDATION,
+    Dataset,
+    Description,
+    load,
+)
+from pipeline.data.idx import read_labels
+from pipeline.data.preprocessing import PreprocessParams
 
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 SMALLEST = 5  # how many of the smallest classes are named
@@ -126,4 +142,21 @@ def _count(pairs: list[Pair]) -> dict[str, Any]:
         f"within {first}" if first == second else f"{first} and {second}"
         for first, _, second, _ in pairs
     )
-    return {"images": dict(counts), "examples": [list(pair) for pair in pairs[:EXAMPLES]]}
+    across_first = sorted(pairs, key=lambda pair: pair[0] == pair[2])
+    return {"images": dict(counts), "examples": [list(pair) for pair in across_first[:EXAMPLES]]}
+
+
+def file_paths(description: Description, params: PreprocessParams) -> dict[tuple[str, int], str]:
+    """Return the picture of the user's own from which each row of each split was made.
+
+    There are none where the data came as four files.
+    """
+    with reading(RAW_FILES) as file:
+        rows = list(csv.DictReader(io.TextIOWrapper(file, "utf-8", newline="")))
+    raw = {(row["set"], int(row["row"])): row["path"] for row in rows}
+    if not raw:
+        return {}
+    labels = read_labels(TRAIN_IMAGES, TRAIN_LABELS, description)
+    parts = preprocessing.split(labels, len(description.classes), params)._asdict()
+    own = {(name, new): raw["train", old] for name in parts for new, old in enumerate(parts[name])}
+    return own | {place: path for place, path in raw.items() if place[0] == "test"}

@@ -33,7 +33,7 @@ def test_copies_and_near_copies_are_found_within_and_across_splits() -> None:
     assert found["images"] == {"train": 60, "validation": 0, "test": 30}
     assert found["copies"] == {
         "images": {"within train": 1, "train and test": 1},
-        "examples": [["train", 3, "train", 7], ["train", 11, "test", 15]],
+        "examples": [["train", 11, "test", 15], ["train", 3, "train", 7]],
     }
     assert found["near_copies"]["images"] == {"within train": 1, "train and test": 2}
     assert ["train", 12, "test", 16] in found["near_copies"]["examples"]
