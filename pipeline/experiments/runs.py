@@ -4,6 +4,7 @@ import csv
 import hashlib
 import itertools
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,7 +152,8 @@ def find_run(revision: str | None) -> Run:
 def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
     """Return each run with all experiments that differ from it by seed alone.
 
-    Of several runs of one seed, the named one counts, or else the first: they agree anyway.
+    Of several runs of one seed, the named one counts, or else the first: they agree anyway. An
+    experiment whose metrics cannot be used is left out, and a line on standard error says so.
 
     Raises:
         PipelineError: the record of a named run does not say what its results come from.
@@ -164,10 +166,12 @@ def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
             raise PipelineError(
                 f"{run.name}: dvc.lock does not record where its results come from; run `dvc repro`"
             )
-        members = {own[0]: run}
+        accuracies = {own[0]: run.metrics().accuracy}
         for candidate, recipe in candidates:
-            if recipe is not None and recipe[1] == own[1]:
-                members.setdefault(recipe[0], candidate)
-        accuracies = {s: members[s].metrics().accuracy for s in sorted(members)}
-        groups.append(SeedGroup(run, accuracies))
+            if recipe and recipe[1] == own[1] and recipe[0] not in accuracies:
+                try:
+                    accuracies[recipe[0]] = candidate.metrics().accuracy
+                except PipelineError as error:
+                    print(f"note: {candidate.name} is left out: {error}", file=sys.stderr)
+        groups.append(SeedGroup(run, dict(sorted(accuracies.items()))))
     return groups
