@@ -14,12 +14,12 @@ from pipeline.experiments.runs import find_run
 
 RULES = """
 The verdict on two runs is "better" or "worse" where McNemar's exact p-value is below 0.05,
-otherwise "within noise", or "identical" where every prediction is the same. The 95 % bootstrap interval of
-the difference is shown beside it. This is about the choice of the test images, and says nothing of
-the luck of the seed. That is for --seeds: it takes BASE together with all experiments of the same
-data, code and parameters except for the seed, REV likewise, and the verdict is "better" or "worse"
-where Welch's 95 % interval of the difference of the two mean test accuracies excludes 0. It is
-"within noise" where all seeds of each give the same accuracy: that leaves no spread to judge by.
+otherwise "within noise", or "identical" where every prediction is the same. The 95 % bootstrap
+interval of the difference is shown beside it. This is about the choice of the test images, and says
+nothing of the luck of the seed. That is for --seeds: it takes BASE together with all experiments of
+the same data, code and parameters except for the seed, REV likewise, and the verdict is "better" or
+"worse" where Welch's 95 % interval of the difference of the two mean test accuracies excludes 0. It
+is "within noise" where all seeds of each give the same accuracy: no spread is left to judge by.
 """
 
 

@@ -11,12 +11,7 @@ from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import Source, label
-from pipeline.experiments.workspace import (
-    call,
-    check_not_locked,
-    check_queue,
-    copy_sources,
-)
+from pipeline.experiments.workspace import call, check_not_locked, check_queue, copy_sources
 
 SYNTHETIC = Path("synthetic-run")
 

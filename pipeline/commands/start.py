@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
-from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
+from pipeline.experiments.dvc_files import LOCK
 from pipeline.experiments.results import TABLE
 from pipeline.experiments.results_page import PAGE
-from pipeline.experiments.revisions import experiments, git, read
+from pipeline.experiments.revisions import experiments, git
+from pipeline.experiments.workspace import outputs
 
 PICTURES = "docs/*.png"  # `make screenshot` takes them again
 
@@ -20,11 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Remove what was recorded here, and commit the rest as the first of a new history."""
     _check_nothing_is_lost()
-    stages = parse_stages(read(DECLARATIONS, None)).values()
-    outputs = [path for stage in stages for path in stage.outputs()]
     pictures = map(str, Path().glob(PICTURES))
     removed = [path for path in (LOCK, str(TABLE), str(PAGE), *pictures) if Path(path).exists()]
-    for path in (*removed, *outputs):
+    for path in (*removed, *outputs()):
         Path(path).unlink(missing_ok=True)
     shutil.rmtree(".git")
     git("init", "--quiet", "--initial-branch", "main")

@@ -99,7 +99,7 @@ def hashes(files: list[File]) -> dict[str, str]:
 def first_fault(error: ValidationError) -> str:
     """Return the first thing that is wrong, and where."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"].lower()]))
 
 
 def _validate(model: type[Model], text: str, name: str) -> Model:

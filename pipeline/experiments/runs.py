@@ -8,18 +8,22 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments import revisions
 from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
+from pipeline.experiments.presets import flat
 
 METRICS = "metrics/evaluate.json"
 PREDICTIONS = "plots/predictions.csv"
+
+JSON_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 Classes = NDArray[np.str_]  # [N], a name for each test image
 
@@ -89,15 +93,10 @@ class Run:
 
     def metrics(self) -> Metrics:
         """Return what `evaluate` measured."""
-        from dvc.utils.flatten import flatten  # slow to import
-
         try:
-            return Metrics.model_validate(flatten(json.loads(self.read(METRICS))))
+            return Metrics.model_validate(flat(JSON_OBJECT.validate_json(self.read(METRICS))))
         except ValidationError as error:
-            reason = first_fault(error)
-        except (ValueError, RecursionError):
-            reason = "not a JSON object that holds numbers"
-        raise PipelineError(f"{METRICS} of {self.name}: {reason}")
+            raise PipelineError(f"{METRICS} of {self.name}: {first_fault(error)}") from None
 
     def predictions(self) -> tuple[Classes, Classes]:
         """Return the actual and the predicted classes, in the order of the test set."""

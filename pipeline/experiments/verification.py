@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, parse_yaml
+from pipeline.core.params import PARAMS_FILE, load_yaml, select
 from pipeline.experiments.dvc_files import (
     DECLARATIONS,
     LOCK,
@@ -22,6 +22,7 @@ from pipeline.experiments.dvc_files import (
     parse_lock,
     parse_stages,
 )
+from pipeline.experiments.presets import flat
 from pipeline.experiments.workspace import call, checkout, data_in_reach
 
 
@@ -118,19 +119,12 @@ def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Ite
 def _compare_inputs(folder: Path, name: str, stage: Stage, record: Record) -> Iterator[Comparison]:
     """Compare what the stage is run on."""
     yield Comparison(name, "command", "cmd", record.cmd or None, stage.cmd)
-    params = parse_yaml((folder / PARAMS_FILE).read_text(encoding="utf-8"), PARAMS_FILE)
-    recorded = record.params.get(PARAMS_FILE, {})
-    found = {key: _value(params, key) for key in stage.params}
+    params = load_yaml(str(folder / PARAMS_FILE))
+    recorded = flat(record.params.get(PARAMS_FILE, {}))
+    found = flat(select(params, stage.params))
     for key in found | recorded:
         yield Comparison(name, "parameter", key, recorded.get(key), found.get(key))
     yield from _compare_files(name, "dependency", record.deps, _describe(folder, stage.deps))
-
-
-def _value(params: dict[str, Any], key: str) -> Any:
-    value: Any = params
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 def _compare_files(

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.data import fashion_mnist
@@ -107,6 +108,12 @@ def data_in_reach() -> dict[str, str]:
     return {fashion_mnist.MIRROR_VARIABLE: str(Path(place).resolve())}
 
 
+def outputs() -> list[str]:
+    """Return the paths of all that the stages write."""
+    stages = parse_stages(read(DECLARATIONS, None)).values()
+    return [path for stage in stages for path in stage.outputs()]
+
+
 def copy_sources(target: Path) -> None:
     """Make `target` a copy of the workspace as it is, without its results.
 
@@ -115,10 +122,8 @@ def copy_sources(target: Path) -> None:
     """
     if target.exists():
         shutil.rmtree(target)
-    stages = parse_stages(read(DECLARATIONS, None)).values()
-    results = {LOCK, *(path for stage in stages for path in stage.outputs())}
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    for name in {*filter(os.path.isfile, listed)} - results:
+    for name in {*filter(os.path.isfile, listed)} - {LOCK, *outputs()}:
         copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(name, copy)
@@ -128,14 +133,12 @@ def copy_sources(target: Path) -> None:
     )
 
 
-def changes(output: str) -> list[str]:
-    """Return why an output in the workspace is not what `dvc repro` would make now.
-
-    Gives a text for each stage that it comes from, such as `train (params.yaml)`. Data and
-    models that are only missing, as in a fresh clone, do not count.
+@contextmanager
+def open_repo() -> Iterator[Any]:
+    """Open the project as DVC does.
 
     Raises:
-        PipelineError: DVC cannot tell.
+        PipelineError: DVC fails, here or in the block.
     """
     # Slow to import, and not every command needs them.
     from dvc.exceptions import DvcException
@@ -143,11 +146,26 @@ def changes(output: str) -> list[str]:
 
     try:
         with Repo() as repo:
-            (out,) = repo.find_outs_by_path(output)
-            status = repo.status(targets=[out.stage.addressing], with_deps=True)
-            made = {str(Path(out.fs_path).relative_to(repo.root_dir)) for out in repo.index.outs}
+            yield repo
     except DvcException as error:
-        raise PipelineError(f"DVC cannot tell whether {output} is up to date: {error}") from None
+        raise PipelineError(f"DVC: {' '.join(str(error).split())}") from None
+
+
+def _cache_folder() -> str:
+    with open_repo() as repo:
+        return str(repo.cache.local_cache_dir)
+
+
+def changes(output: str) -> list[str]:
+    """Return why an output in the workspace is not what `dvc repro` would make now.
+
+    Gives a text for each stage that it comes from, such as `train (params.yaml)`. Data and
+    models that are only missing, as in a fresh clone, do not count.
+    """
+    with open_repo() as repo:
+        (out,) = repo.find_outs_by_path(output)
+        status = repo.status(targets=[out.stage.addressing], with_deps=True)
+        made = {str(Path(out.fs_path).relative_to(repo.root_dir)) for out in repo.index.outs}
     found = []
     for stage, differences in status.items():
         causes = []
@@ -186,7 +204,7 @@ def check_queue() -> None:
         PipelineError: they do not; names the way round.
     """
     # DVC hands the folder to git as a URL, and the cache to its copies in ASCII.
-    root, cache = str(Path.cwd()), str(_cache_folder())
+    root, cache = str(Path.cwd()), _cache_folder()
     if found := [mark for mark in ("#", "?") if mark in root]:
         raise PipelineError(
             f"DVC's queue and `dvc exp run --temp` do not work in {root}: "
@@ -197,15 +215,3 @@ def check_queue() -> None:
             f"DVC's queue and `dvc exp run --temp` do not work with a cache in {cache}: "
             "`dvc cache dir --local FOLDER` moves it to a folder whose path is plain ASCII"
         )
-
-
-def _cache_folder() -> Path:
-    # Slow to import, and not every command needs them.
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            return Path(repo.cache.local_cache_dir)
-    except DvcException as error:
-        raise PipelineError(str(error)) from None
