@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+# Some tests wait, for a server or a queue: one worker more than cores keeps them busy.
+WORKERS = --dist worksteal --numprocesses $$(python -c 'import os; print(1 + os.cpu_count())')
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help:  ## List the targets
@@ -14,10 +16,10 @@ run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
 
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
-	@pytest --numprocesses auto --dist worksteal
+	@pytest $(WORKERS)
 
 test-all: test  ## Also run the tests that prove in more places what others prove in one
-	@pytest --numprocesses auto --dist worksteal -m exhaustive
+	@pytest $(WORKERS) -m exhaustive
 
 lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@ruff check
@@ -52,6 +54,8 @@ benchmarks/$(VENV)/installed: benchmarks/requirements.txt
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "Python 3.11 to 3.13 is needed, $$($(PYTHON) --version) was found; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@git rev-parse --git-dir >/dev/null 2>&1 || \
+		{ echo "This is not a git repository, which DVC needs: clone the project, or make it one with git init, git add --all and git commit" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || \
 		{ echo "Python's venv is missing; on Debian: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -58,3 +58,8 @@ def real_data() -> Path:
         if all((folder / file.name).is_file() for file in FILES):
             return folder.resolve()
     pytest.skip("no folder with the four Fashion-MNIST files: set FASHION_MNIST_MIRROR")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_portability.py"))

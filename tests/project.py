@@ -35,6 +35,18 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # which TensorFlow reads when it is im
 Finished = subprocess.CompletedProcess[str]
 
 
+# Anybody, who may read and write everywhere: the interpreter may lie in a folder of root's.
+CAPABILITIES = "+dac_override,+dac_read_search"
+ANYBODY = [
+    "setpriv",
+    "--reuid=54321",
+    "--regid=54321",
+    "--clear-groups",
+    f"--inh-caps={CAPABILITIES}",
+    f"--ambient-caps={CAPABILITIES}",
+]
+
+
 @dataclass(frozen=True)
 class Project:
     """A throw-away copy of the project in a git repository of its own."""

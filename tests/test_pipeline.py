@@ -110,6 +110,7 @@ def test_dvc_draws_the_plots(finished: Project, tmp_path: Path) -> None:
     assert "Ankle boot" in page
 
 
+@pytest.mark.exhaustive  # the walk through the README goes three of them
 def test_four_ways_of_running_give_the_same(project: Project, tmp_path: Path) -> None:
     """`dvc repro`, `dvc exp run`, `dvc exp run --temp` and the queue: the same bytes."""
     change = "model.hidden_units=[32,16]"
@@ -158,8 +159,9 @@ def run_stages(project: Project) -> float:
 
 
 def test_the_default_parameters_on_real_data(fresh: Project, real_data: Path) -> None:
-    (fresh.path / "shared").mkdir()
-    (fresh.path / "shared/fashion-mnist").symlink_to(real_data)
+    beside = fresh.path.with_name("shared")
+    beside.mkdir()
+    (beside / "fashion-mnist").symlink_to(real_data)
     assert run_stages(fresh) >= 0.86
     assert len(read_csv(fresh.path / "plots/predictions.csv")) == 10_000
 

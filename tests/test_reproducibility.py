@@ -100,7 +100,7 @@ def exit_at(count: int) -> None:
     moves = itertools.count(1)
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "os.rename" and ".tmp." in str(arguments[0]) and next(moves) == count:
+        if event == "os.rename" and ".tmp" in Path(arguments[0]).name and next(moves) == count:
             os.truncate(arguments[0], Path(arguments[0]).stat().st_size // 2)
             os._exit(9)
 

@@ -82,7 +82,7 @@ def observe(stage: str) -> Inputs:
     params = read_declared(declared)
     files = {}
     for path in _files(deps):
-        if not Path(path).is_file():  # what is no file may block for ever
+        if not Path(path).is_file():  # anything else may block for ever
             raise PipelineError(f"{path} is missing or not a file; run `dvc repro`")
         files[path] = _state(path)
     # Code that is loaded already may be of before the change.

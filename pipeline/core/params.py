@@ -128,7 +128,7 @@ def load_yaml(path: str) -> dict[str, Any]:
     Raises:
         PipelineError: the file is missing, cannot be read, or `parse_yaml` refuses it.
     """
-    if not Path(path).is_file():  # what is no file may block for ever
+    if not Path(path).is_file():  # anything else may block for ever
         raise PipelineError(f"{path} is missing or not a file; run from the project's root")
     try:
         return parse_yaml(Path(path).read_text(encoding="utf-8"), path)

@@ -20,6 +20,7 @@ from pipeline.core.errors import PipelineError, printable
 from pipeline.data.dataset import RAW, Description, Reference
 
 MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
+ANOTHER = "Another data set goes into data/own, with data.source: folder."
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 3  # for each URL
@@ -137,7 +138,7 @@ def fetch(mirrors: Sequence[str]) -> None:
                 _check(file, path.read_bytes())
                 continue
         except UnusableError as error:
-            print(f"{path} {error}: replacing it", flush=True)
+            print(f"{path} {error}: replacing it. {ANOTHER}", flush=True)
         write_bytes(path, _fetch_one(file, [*local_places(), *mirrors]))
 
 
@@ -170,7 +171,7 @@ def _fetch_one(file: RawFile, places: Sequence[str]) -> bytes:
         else:
             chosen = os.environ.get(MIRROR_VARIABLE)
             if chosen in reasons:
-                print(f"{file.name}: not from {MIRROR_VARIABLE}: {reasons[chosen]}", flush=True)
+                print(f"{file.name}: not from {MIRROR_VARIABLE}: {reasons[chosen]}. {ANOTHER}")
             print(f"{file.name}: from {_shown(place)}", flush=True)
             return content
     raise UnreachableError(
@@ -192,7 +193,7 @@ def _reader(place: str) -> Callable[[RawFile], bytes]:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():  # what is no file may block for ever
+    if not path.is_file():  # anything else may block for ever
         raise FileNotFoundError(path)
     return path.read_bytes()
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, check_params, load_yaml, parse_yaml, select
+from pipeline.experiments.dvc_files import DECLARATIONS, parse_stages
 from pipeline.experiments.params_text import replace_section, set_values
+from pipeline.experiments.revisions import read
 
 FOLDER = Path("presets")
 DEFAULTS = FOLDER / "defaults.yaml"
@@ -65,9 +67,10 @@ def find(name: str) -> Preset:
     if name not in names():
         raise PipelineError(f"{name!r} is not a preset; allowed are {', '.join(names())}")
     path = FOLDER / f"{name}.yaml"
-    text = path.read_text(encoding="utf-8")
-    content = parse_yaml(text, str(path))
-    train: dict[str, Any] = load_yaml(str(DEFAULTS))["train"]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    content, train = parse_yaml(text, str(path)), load_yaml(str(DEFAULTS)).get("train")
+    if not isinstance(train, dict):
+        raise PipelineError(f"{DEFAULTS} has no section train; `git restore` it")
     model, changes = content.pop("model", None), content.pop("train", {})
     if content or not isinstance(model, dict) or not isinstance(changes, dict):
         raise PipelineError(f"{path} has to hold a section model, maybe one train, and no others")
@@ -114,8 +117,8 @@ def check(params: dict[str, Any]) -> None:
     Raises:
         PipelineError: a line for each that is unknown, missing, or of a wrong type or range.
     """
-    for name, stage in load_yaml("dvc.yaml")["stages"].items():
-        check_params(import_module(f"stages.{name}").Params, select(params, stage["params"]))
+    for name, stage in parse_stages(read(DECLARATIONS, None)).items():
+        check_params(import_module(f"stages.{name}").Params, select(params, stage.params))
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> Values:

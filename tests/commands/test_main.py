@@ -1,11 +1,12 @@
 """`python -m pipeline`, whatever becomes of its standard streams."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from tests.conftest import Project, environment
+from tests.project import ANYBODY, Project, environment
 
 COMPARE = "python -m pipeline compare HEAD HEAD"
 VERIFY = "python -m pipeline verify --stage preprocess"
@@ -33,3 +34,19 @@ def test_standard_streams_may_be_closed(finished: Project, command: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = finished.run("bash", "-c", f"{command} >&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "home", [["-u", "HOME"], ["HOME=/proc"]], ids=["none", "not to be written"]
+)
+def test_a_user_without_name_or_home(project: Project, home: list[str]) -> None:
+    """DVC itself would end in a traceback."""
+    if not shutil.which("setpriv") or project.run(*ANYBODY, "true").returncode:
+        pytest.skip("only root can become another user")
+    project.ok("chown", "--recursive", "54321", ".")  # or git would not read it
+    for folder in list(project.path.parents)[:4]:
+        folder.chmod(0o755)
+    unset = ["env", "-u", "USER", "-u", "LOGNAME", *home]
+    done = project.run(*ANYBODY, *unset, "python", "-m", "pipeline", "compare", "HEAD")
+    assert done.returncode == 0, done.stderr
+    assert "workspace is identical to HEAD" in done.stdout

@@ -136,7 +136,14 @@ def test_several_have_a_table_and_what_cannot_be_read_a_line_each(
         assert line.startswith(name)
         assert line.endswith(f"{DESCRIPTION.classes[row.argmax()]:<11}  {row.max():11.1%}")
 
-    reasons = ("missing", "no PNG", "cannot be read", "89,478,485 pixels", "missing", "a folder")
+    reasons = (
+        "missing",
+        "is not a PNG",
+        "cannot be read",
+        "89,478,485 pixels",
+        "missing",
+        "a folder",
+    )
     for line, name, reason in zip(done.stderr.splitlines(), bad, reasons, strict=True):
         assert line.startswith("error: ")
         assert str(tmp_path / name).replace("\n", "\\n") in line

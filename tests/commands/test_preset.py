@@ -1,8 +1,12 @@
 """Presets: complete, listed, and applied without touching anything else in `params.yaml`."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import yaml
 
+from pipeline.core.errors import PipelineError
 from pipeline.experiments import params_text, presets
 from tests.conftest import ROOT, Project
 
@@ -114,3 +118,27 @@ def test_an_unknown_preset_is_one_line(fresh: Project, name: str) -> None:
     assert done.returncode == 1
     allowed = ", ".join(NAMES)
     assert done.stderr == f"error: {name!r} is not a preset; allowed are {allowed}\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("presets/cnn.yaml", "[]"),
+        ("presets/cnn.yaml", "model: 3"),
+        ("presets/cnn.yaml", "model: {}\nother: {}"),
+        ("presets/cnn.yaml", "model: {}\ntrain: {epoch: 3}"),
+        ("presets/defaults.yaml", "train: []"),
+        ("params.yaml", "train: []\nmodel: {}"),
+        ("params.yaml", "model:\n- 1\ntrain: {}"),
+        ("params.yaml", ""),
+    ],
+)
+def test_a_file_that_is_not_as_it_should_be_is_one_line(
+    path: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path).write_text(text)
+    with pytest.raises(PipelineError, match=path):
+        presets.applied(presets.find("cnn"), Path("params.yaml").read_text())

@@ -17,9 +17,10 @@ Experiments = dict[str, tuple[int, int]]  # number of hidden units and seed of e
 
 @pytest.mark.parametrize(
     ("count", "widths"),
-    [(2, []), pytest.param(5, [16, 32], marks=pytest.mark.exhaustive)],
+    [(2, []), (5, [16, 32])],
     ids=["5 experiments", "21 experiments"],
 )
+@pytest.mark.exhaustive  # the walk through the README and the results queue some
 def test_experiments_with_two_workers(
     project: Project, finished: Project, count: int, widths: list[int]
 ) -> None:

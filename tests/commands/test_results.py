@@ -1,14 +1,15 @@
 """`python -m pipeline results`: a page from recorded experiments, and from nothing else."""
 
 import csv
+from dataclasses import asdict, fields
 from statistics import mean, stdev
 
 import pytest
 import yaml
 
+from pipeline.experiments.results import Result
 from tests.commands.test_queue import accuracy
-from tests.conftest import Project
-from tests.test_readme import WAIT
+from tests.project import WAIT, Project, read_json
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
@@ -21,6 +22,52 @@ def describe(project: Project, rows: list[dict[str, object]]) -> None:
     (project.path / "results.csv").unlink(missing_ok=True)
 
 
+def record(project: Project, *rows: dict[str, object]) -> None:
+    """Put what the workspace holds into the table, with other figures where a row has some."""
+    describe(
+        project, [{"set": ["train.epochs=2"], "preset": "mlp", "seeds": 1} | row for row in rows]
+    )
+    table = {}
+    for row in rows:
+        name = f"{row['name']}-0"
+        table[name] = Result.of(name, lambda path: (project.path / path).read_text())
+    with (project.path / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in table.values())
+
+
+def test_a_row_is_taken_over_only_if_every_figure_is_the_same(project: Project) -> None:
+    record(project, {"name": "right"}, {"name": "wrong"})
+    table = project.path / "results.csv"
+    results = list(csv.DictReader(table.read_text().splitlines()))
+    model = results[0]["model"]
+    for result in results:  # as if of before: other code, on another machine, the model not kept
+        result |= {"code": "0" * 12, "machine": "an abacus", "seconds": "7.0", "model": ""}
+    results[1]["test_accuracy"] = "0.5"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(results[0]))
+        writer.writeheader()
+        writer.writerows(results)
+    project.commit("Two rows")
+    project.ok(*RESULTS)
+    note = "Recorded with earlier code of the stage `train`: "
+    assert f"{note}right, wrong." in (project.path / "RESULTS.md").read_text()
+
+    done = project.run(*RESULTS, "--check", "right", "wrong")
+    assert done.returncode == 1
+    accuracy = read_json(project.path / "metrics/evaluate.json")["test"]["accuracy"]
+    assert "right: the same, and taken over\n" in done.stdout
+    assert f"wrong: test_accuracy 0.5, now {accuracy}\n" in done.stdout
+    assert f"{note}wrong." in (project.path / "RESULTS.md").read_text()
+    right, wrong = csv.DictReader(table.read_text().splitlines())
+    assert (right["model"], right["seconds"], right["machine"]) == (model, "7.0", "an abacus")
+    assert (wrong["model"], wrong["code"], wrong["test_accuracy"]) == ("", "0" * 12, "0.5")
+    done = project.run(*RESULTS, "--check", "none")
+    assert done.stderr == "error: none: not a row; there are right, wrong\n"
+
+
+@pytest.mark.exhaustive
 def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     describe(project, ROWS)
     done = project.run(*RESULTS)

@@ -38,7 +38,7 @@ def test_offline_it_runs_on_synthetic_data_in_a_copy(project: Project) -> None:
     assert "http://127.0.0.1:9: cannot be reached" in done.stderr
     assert "SYNTHETIC" in done.stdout
     results = [line for line in done.stdout.splitlines() if "accuracy" in line.lower()]
-    assert len(results) == 2 + 2 + 1  # epochs, evaluation, summary
+    assert len(results) == 2 + 3 + 1  # epochs, evaluation of three sets, summary
     assert all("(synthetic data)" in line for line in results)
     assert "Stage 'preprocess' is cached" in done.stdout, "the cache is shared"
 
@@ -55,6 +55,7 @@ def test_offline_it_runs_on_synthetic_data_in_a_copy(project: Project) -> None:
     assert "up to date" in copy.ok("dvc", "status")
 
 
+@pytest.mark.exhaustive  # the stages on real data are in test_pipeline
 def test_when_a_mirror_is_back_so_is_fashion_mnist(project: Project, real_data: Path) -> None:
     """The shared project has synthetic results; its parameters ask for the real thing again."""
     project.set_params({"train.epochs": 1} | OFFLINE)

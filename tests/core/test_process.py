@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.conftest import Project
+from tests.project import ANYBODY
 
 
 def outputs(project: Project, stage: str) -> dict[str, str]:
@@ -74,18 +75,6 @@ def test_python_that_looks_nowhere_says_so(done: Project) -> None:
     assert run.returncode == 1
     assert "No module named 'stages'" in run.stderr
     assert len(run.stderr.splitlines()) == 1
-
-
-# Anybody, who may read and write everywhere: the interpreter may lie in a folder of root's.
-CAPABILITIES = "+dac_override,+dac_read_search"
-ANYBODY = [
-    "setpriv",
-    "--reuid=54321",
-    "--regid=54321",
-    "--clear-groups",
-    f"--inh-caps={CAPABILITIES}",
-    f"--ambient-caps={CAPABILITIES}",
-]
 
 
 @pytest.mark.parametrize("home", ["", "HOME=/proc"], ids=["none", "not to be written"])

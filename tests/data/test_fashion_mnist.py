@@ -291,7 +291,7 @@ def test_a_file_of_ones_own_is_not_replaced_in_silence(
     fashion_mnist.fetch([f"{server}/right"])
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith(f"{own} has SHA-256 ")
-    assert line.endswith(": replacing it")
+    assert ": replacing it. Another data set goes into data/own" in line
 
 
 def test_a_user_without_name_and_home_is_served() -> None:
