@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import PipelineError
-from pipeline.experiments.runs import METRICS, Run, SeedGroup, find_seed_groups
+from pipeline.experiments.runs import METRICS, Run, accuracies_by_seed
 from pipeline.experiments.statistics import Correct, compare_means, compare_paired
 from pipeline.experiments.workspace import changes
 
@@ -73,28 +73,28 @@ def _class(correct: Correct, other_correct: Correct) -> dict[str, Any]:
 
 
 def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
-    groups = find_seed_groups([base, other])
-    for group in groups:
-        if len(group.accuracies) < 2:
+    runs = (base, other)
+    groups = accuracies_by_seed(runs)
+    for run, accuracies in zip(runs, groups, strict=True):
+        if len(accuracies) < 2:
             raise PipelineError(
-                f"{group.run.name} has one seed, {next(iter(group.accuracies))}, and two are the "
-                "least; with its parameters in the workspace, `python -m pipeline seeds 5` "
-                "queues more"
+                f"{run.name} has one seed, {next(iter(accuracies))}, and two are the least; with "
+                "its parameters in the workspace, `python -m pipeline seeds 5` queues more"
             )
-    means = compare_means(*(list(group.accuracies.values()) for group in groups))
+    means = compare_means(*(list(accuracies.values()) for accuracies in groups))
     return {
-        "base": _describe(groups[0]),
-        "other": _describe(groups[1]),
+        "base": _describe(base, groups[0]),
+        "other": _describe(other, groups[1]),
         "accuracy": asdict(means),
         "verdict": means.verdict,
         "reason": means.reason,
     }
 
 
-def _describe(group: SeedGroup) -> dict[str, Any]:
-    values = list(group.accuracies.values())
-    return asdict(group.run) | {
-        "accuracies": group.accuracies,
+def _describe(run: Run, accuracies: dict[int, float]) -> dict[str, Any]:
+    values = list(accuracies.values())
+    return asdict(run) | {
+        "accuracies": accuracies,
         "mean": float(np.mean(values)),
         "standard_deviation": float(np.std(values, ddof=1)),
         "least": min(values),

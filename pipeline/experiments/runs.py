@@ -130,26 +130,13 @@ class Run:
         return seed, json.dumps(content, sort_keys=True)
 
 
-@dataclass(frozen=True)
-class SeedGroup:
-    """Runs that differ by seed alone.
-
-    Attributes:
-        run: the one that the user named.
-        accuracies: test accuracy by seed.
-    """
-
-    run: Run
-    accuracies: dict[int, float]
-
-
 def find_run(revision: str | None) -> Run:
     """Return the run of a branch, tag, commit or experiment, or of the workspace for None."""
     return Run(revision, revisions.resolve(revision)) if revision else Run("workspace", None)
 
 
-def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
-    """Return each run with all experiments that differ from it by seed alone.
+def accuracies_by_seed(runs: Iterable[Run]) -> list[dict[int, float]]:
+    """Return, for each run, the test accuracies of it and of all that differ by seed alone.
 
     Of several runs of one seed, the named one counts, or else the first: they agree anyway. An
     experiment whose metrics cannot be used is left out, and a line on standard error says so.
@@ -172,5 +159,5 @@ def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
                     accuracies[recipe[0]] = candidate.metrics().accuracy
                 except PipelineError as error:
                     print(f"note: {candidate.name} is left out: {error}", file=sys.stderr)
-        groups.append(SeedGroup(run, dict(sorted(accuracies.items()))))
+        groups.append(dict(sorted(accuracies.items())))
     return groups

@@ -87,9 +87,8 @@ def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> Non
             try:
                 content = dvc_cache.find(md5, Path.cwd())
             except FileNotFoundError:
-                raise PipelineError(
-                    f"{path} as recorded is not in DVC's cache; try `dvc pull`"
-                ) from None
+                reason = f"{path} as recorded is not in DVC's cache; try `dvc pull`"
+                raise PipelineError(reason) from None
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(content)
 
@@ -143,19 +142,20 @@ def _compare_files(
 def _describe(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
     """Return what DVC would record of each of the files and folders that exists."""
     described = {}
-    for path in paths:
+    for path in (path for path in paths if (folder / path).exists()):
         if (folder / path).is_file():
             described[path] = _describe_file(folder / path)
-        elif (folder / path).is_dir():
-            files = sorted(file for file in (folder / path).rglob("*") if file.is_file())
-            found = {str(file.relative_to(folder / path)): _describe_file(file) for file in files}
-            listed = [{"md5": found[name]["md5"], "relpath": name} for name in sorted(found)]
-            described[path] = {
-                "hash": "md5",
-                "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
-                "size": sum(entry["size"] for entry in found.values()),
-                "nfiles": len(found),
-            }
+            continue
+        inside = (p for p in (folder / path).rglob("*") if p.is_file())
+        inner = sorted(str(p.relative_to(folder / path)) for p in inside)
+        files = _describe(folder / path, inner)
+        listed = [{"md5": file["md5"], "relpath": name} for name, file in files.items()]
+        described[path] = {
+            "hash": "md5",
+            "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
+            "size": sum(file["size"] for file in files.values()),
+            "nfiles": len(files),
+        }
     return described
 
 
