@@ -18,9 +18,11 @@ from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml
 from pipeline.core.reading import reading
 from pipeline.experiments import environment, presets
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash
+from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock, validate
 from pipeline.experiments.revisions import read, resolve
-from pipeline.experiments.workspace import call, checkout, data_in_reach, open_repo
+from pipeline.experiments.subprocesses import call
+from pipeline.experiments.workspace import open_repo
 
 ROWS = "results.yaml"
 TABLE = Path("results.csv")

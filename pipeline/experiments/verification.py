@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
+from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import (
     DECLARATIONS,
     LOCK,
@@ -23,7 +24,7 @@ from pipeline.experiments.dvc_files import (
     parse_stages,
 )
 from pipeline.experiments.presets import flat
-from pipeline.experiments.workspace import call, checkout, data_in_reach
+from pipeline.experiments.subprocesses import call
 
 
 @dataclass(frozen=True)
