@@ -1,17 +1,19 @@
-"""Make this clone a project of your own: without our results, and with a history of its own."""
+"""Make this clone a project of your own: without our results, on a branch with its own history."""
 
 import argparse
-import shutil
+import re
 from pathlib import Path
 
+from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.dvc_files import LOCK
 from pipeline.experiments.results import TABLE
 from pipeline.experiments.results_page import PAGE
-from pipeline.experiments.revisions import experiments, git
+from pipeline.experiments.revisions import git, prefix
 from pipeline.experiments.workspace import outputs
 
 PICTURES = "docs/*.png"  # `make screenshot` takes them again
+TEMPLATE = "template"  # the branch that keeps what was here
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,38 +21,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
-    """Remove what was recorded here, and commit the rest as the first of a new history."""
-    _check_nothing_is_lost()
-    pictures = map(str, Path().glob(PICTURES))
-    removed = [path for path in (LOCK, str(TABLE), str(PAGE), *pictures) if Path(path).exists()]
-    for path in (*removed, *outputs()):
+    """Begin a new history, with all but what was recorded here; the old one becomes a branch."""
+    branch = git("branch", "--show-current").strip()
+    _check_can_start(branch)
+    git("branch", "--move", TEMPLATE)
+    git("checkout", "--quiet", "--orphan", branch)
+    ours = [LOCK, str(TABLE), str(PAGE), *map(str, Path().glob(PICTURES))]
+    for path in (*ours, *outputs()):
         Path(path).unlink(missing_ok=True)
-    shutil.rmtree(".git")
-    git("init", "--quiet", "--initial-branch", "main")
+    for page in git("ls-files", "*.md").split():
+        if Path(page).exists():
+            _unlink_missing(Path(page))
     git("add", "--all")
     git("commit", "--quiet", "--message", "Start a project from a reproducible pipeline")
     print(
-        f"Gone are {', '.join(removed)}, and what the stages wrote. What is left is the first "
-        "commit of main.\nNext: name the project in README.md and pyproject.toml, choose the data "
-        "in params.yaml, `dvc repro`, and commit dvc.lock, metrics/ and plots/."
+        f"{branch} begins anew, without {', '.join(ours)} and what the stages wrote. What was here "
+        f"before is on the branch {TEMPLATE}.\nNext: write your own README.md, choose the data in "
+        "params.yaml, run `dvc repro`, and commit dvc.lock, metrics/ and plots/."
     )
     return 0
 
 
-def _check_nothing_is_lost() -> None:
-    """Refuse where anything is only here.
+def _check_can_start(branch: str) -> None:
+    """Refuse what could not be carried through.
 
     Raises:
-        PipelineError: says what.
+        PipelineError: says why.
     """
-    if not Path(".git").is_dir():
-        raise PipelineError("this is not the top folder of a git repository: nothing was changed")
+    if not branch or prefix():
+        raise PipelineError("this is not the top folder of a git repository, on a branch")
     if git("status", "--porcelain").strip():
-        raise PipelineError("there are changes that are not committed: nothing was changed")
-    if names := [name for name, _ in experiments()]:
-        raise PipelineError(
-            f"there are experiments here ({', '.join(names[:3])}), which would be lost; "
-            "`dvc exp remove --all-commits` removes them"
-        )
-    if not git("branch", "--remotes", "--contains", "HEAD").strip():
-        raise PipelineError("no remote has the last commit, which would be lost; `git push` it")
+        raise PipelineError("there are changes that are not committed; commit or stash them")
+    if git("branch", "--list", TEMPLATE).strip():
+        raise PipelineError(f"there is a branch {TEMPLATE}: a project was started here before")
+    git("var", "GIT_COMMITTER_IDENT")  # or the commit would fail at the end
+
+
+def _unlink_missing(page: Path) -> None:
+    """Take out of a page what leads to a file that is gone: pictures, and links, not their text."""
+
+    def keep(match: re.Match[str]) -> str:
+        exists = "://" in match[3] or (page.parent / match[3].partition("#")[0]).exists()
+        return match[0] if exists else "" if match[1] else match[2]
+
+    text = page.read_text(encoding="utf-8")
+    write_bytes(page, re.sub(r"(!?)\[([^\]]*)\]\(([^)#][^)]*)\)", keep, text).encode())

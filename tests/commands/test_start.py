@@ -1,10 +1,10 @@
-"""`python -m pipeline start` keeps the project and drops what was recorded, if nothing is lost."""
+"""`python -m pipeline start` begins a project's own history, and loses nothing of what was here."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.project import Project
 
 START = ("python", "-m", "pipeline", "start")
 
@@ -16,30 +16,41 @@ def cloned(finished: Project, tmp_path: Path) -> Project:
 
 
 def test_a_clone_becomes_a_project_with_a_history_of_its_own(cloned: Project) -> None:
+    before = cloned.ok("git", "rev-parse", "HEAD")
+    cloned.ok("git", "tag", "kept")
     assert "Next: " in cloned.ok(*START)
     assert len(cloned.ok("git", "log", "--format=%H").split()) == 1
-    assert cloned.ok("git", "remote") == cloned.ok("git", "status", "--porcelain") == ""
+    assert cloned.ok("git", "status", "--porcelain") == ""
+    for name in ("template", "kept", "origin/main"):
+        assert cloned.ok("git", "rev-parse", name) == before
     tracked = cloned.ok("git", "ls-files").split()
     for gone in ("dvc.lock", "metrics/evaluate.json", "plots/history.csv", "RESULTS.md"):
         assert gone not in tracked
     assert {"params.yaml", "dvc.yaml", "README.md", "stages/train.py"} <= set(tracked)
+    for page in ("README.md", "docs/commands.md"):
+        text = (cloned.path / page).read_text()
+        assert "RESULTS.md" in text
+        assert "RESULTS.md)" not in text
+        assert ".png)" not in text
     assert "train" in cloned.ok("dvc", "status", "--json"), "it can be run"
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("echo >> params.yaml", "there are changes that are not committed: nothing was changed"),
-        ("git commit --quiet --allow-empty -m own", "no remote has the last commit, which would"),
-        ("git update-ref refs/exps/00/11/mine HEAD", "there are experiments here (mine), which"),
+        ("echo >> params.yaml", "there are changes that are not committed; commit or stash them"),
+        ("git checkout --quiet --detach", "this is not the top folder of a git repository, on a"),
+        ("git branch template", "there is a branch template: a project was started here before"),
+        ("git config user.useConfigOnly true", "git: "),
     ],
 )
-def test_it_refuses_where_something_would_be_lost(
-    cloned: Project, command: str, message: str
-) -> None:
+def test_it_refuses_before_anything_is_changed(cloned: Project, command: str, message: str) -> None:
     cloned.ok("sh", "-c", command)
+    nobody = {
+        f"GIT_{role}_{what}": "" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
     before = cloned.ok("git", "rev-parse", "HEAD")
-    done = cloned.run(*START)
+    done = cloned.run(*START, env=nobody if "config" in command else None)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}")
     assert cloned.ok("git", "rev-parse", "HEAD") == before
