@@ -9,17 +9,17 @@ from typing import Any
 
 from pipeline.commands._table import print_table
 from pipeline.data.dataset import label
-from pipeline.experiments.comparison import compare_groups, compare_runs
+from pipeline.experiments.comparison import compare
 from pipeline.experiments.runs import find_run
 
 RULES = """
-The verdict on two runs is "better" or "worse" only where both agree: the 95 % bootstrap interval
-of the difference in test accuracy excludes 0, and McNemar's exact p-value is below 0.05.
-Otherwise it is "within noise", or "identical" where every prediction is the same. This is about
-the choice of the test images, and says nothing of the luck of the seed. That is for --seeds: it
-takes BASE together with all experiments of the same data, code and parameters except for the seed,
-REV likewise, and the verdict is "better" or "worse"
-where Welch's 95 % interval of the difference of the two mean test accuracies excludes 0.
+The verdict on two runs is "better" or "worse" where McNemar's exact p-value is below 0.05,
+otherwise "within noise", or "identical" where every prediction is the same. The 95 % bootstrap
+interval of the difference is shown beside it. This is about the choice of the test images, and says
+nothing of the luck of the seed. That is for --seeds: it takes BASE together with all experiments of
+the same data, code and parameters except for the seed, REV likewise, and the verdict is "better" or
+"worse" where Welch's 95 % interval of the difference of the two mean test accuracies excludes 0. It
+is "within noise" where all seeds of each give the same accuracy: no spread is left to judge by.
 """
 
 
@@ -37,14 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Print the comparison; the exit status does not depend on the verdict."""
     base, other = find_run(arguments.base), find_run(arguments.revision)
-    report = (compare_groups if arguments.seeds else compare_runs)(base, other)
+    report = compare(base, other, arguments.seeds)
     if arguments.json:
         print(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False))
         return 0
     if report["stale"]:
-        changed = ", ".join(report["stale"])
         print(
-            f"The results in the workspace are stale; run `dvc repro`. Changed since: {changed}\n"
+            "The results in the workspace are stale; run `dvc repro`. "
+            f"Changed since: {', '.join(report['stale'])}\n"
         )
     (_print_groups if arguments.seeds else _print_runs)(report)
     return 0
@@ -60,22 +60,19 @@ def _print_runs(report: dict[str, Any]) -> None:
             for name, m in metrics.items()
         ],
     )
-    data = label(report["source"])
-    print(f"\nAccuracy on the same {accuracy['images']:,} test images{data}:")
+    print(f"\nAccuracy on the same {accuracy['images']:,} test images{label(report['source'])}:")
     print(f"{_interval(accuracy)} (paired bootstrap);")
     print(
         f"only {base} is right on {accuracy['base_alone']} of them, only {other} on "
         f"{accuracy['other_alone']}: p = {accuracy['p_value']:.2g} (McNemar's exact test).\n"
     )
-    changed = {name: c for name, c in classes.items() if c["difference"]}
+    changed = [
+        [name, str(c["base"]), str(c["other"]), f"{c['difference']:+d} of {c['images']}"]
+        for name, c in sorted(classes.items(), key=lambda item: -item[1]["difference"])
+        if c["difference"]
+    ]
     if changed:
-        print_table(
-            ["images right", base, other, "difference"],
-            [
-                [name, str(c["base"]), str(c["other"]), f"{c['difference']:+d} of {c['images']}"]
-                for name, c in sorted(changed.items(), key=lambda item: -item[1]["difference"])
-            ],
-        )
+        print_table(["images right", base, other, "difference"], changed)
     else:
         print("No class gained or lost.")
     verdict = f"identical to {base}" if report["verdict"] == "identical" else report["verdict"]
@@ -96,8 +93,8 @@ def _print_groups(report: dict[str, Any]) -> None:
     for side in (report["base"], report["other"]):
         print(f"Seeds of {side['name']}: {', '.join(map(str, side['accuracies']))}")
     print(f"Difference of the means: {_interval(report['accuracy'])} (Welch's t).\n")
-    other = report["other"]["name"]
-    print(f"In test accuracy, {other} is {report['verdict']}: {report['reason']}.")
+    name = report["other"]["name"]
+    print(f"In test accuracy, {name} is {report['verdict']}: {report['reason']}.")
 
 
 def _format(value: Any, sign: str = "") -> str:

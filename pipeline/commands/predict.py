@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.commands._table import print_table
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, printable
 from pipeline.data import pictures
 from pipeline.data.dataset import (
     DESCRIPTION,
@@ -35,35 +35,22 @@ LIKELIEST = 3  # classes shown of a single picture
 
 
 class Subject(NamedTuple):
-    """What is to be classified.
-
-    Attributes:
-        name: what to call it.
-        pixels: float32, an image of the data set: 0 (background) to 1.
-        actual: its class, where that is known.
-    """
+    """What is to be classified."""
 
     name: str
-    pixels: NDArray[np.float32]
-    actual: str | None = None
+    pixels: NDArray[np.float32]  # an image of the data set, 0 (background) to 1
+    actual: str | None = None  # its class, where that is known
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take pictures, or a row of the test set, and the revision of the model."""
     parser.add_argument(
-        "images",
-        nargs="*",
-        type=Path,
-        metavar="IMAGE",
-        help="a picture, such as a PNG or JPEG file",
+        "images", nargs="*", type=Path, metavar="IMAGE", help="a picture, such as a PNG or JPEG"
     )
     parser.add_argument(
         "--test-index", type=int, metavar="ROW", help="classify this row of the test set, from 0"
     )
-    parser.add_argument(
-        "--rev",
-        help="take the model of this branch, tag, commit or experiment, not the current one",
-    )
+    parser.add_argument("--rev", help="the model is that of this branch, tag, commit or experiment")
     parser.add_argument(
         "--json", action="store_true", help="print JSON, with the probabilities of all classes"
     )
@@ -88,11 +75,8 @@ def execute(arguments: argparse.Namespace) -> int:
             probabilities = predict(load_model(model, description, name=name), images)
     if arguments.json:
         _print_json(subjects, probabilities, description.classes)
-    elif len(subjects) > 1:
-        header = ["image", "predicted", "probability"]
-        print_table(header, _rows(subjects, probabilities, description.classes), left=2)
-    elif subjects:
-        _print_likeliest(subjects[0], probabilities[0], description.classes)
+    else:
+        _print_text(subjects, probabilities, description.classes)
     return 0 if len(subjects) == len(readers) else 1
 
 
@@ -102,7 +86,7 @@ def _readable(readers: Iterable[Callable[[], Subject]]) -> Iterator[Subject]:
         try:
             yield read()
         except PipelineError as error:
-            print(f"error: {_printable(str(error))}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
 
 
 def _picture(path: Path, description: Description) -> Subject:
@@ -124,8 +108,8 @@ def _model_files(run: Run) -> Iterator[tuple[Path, Path]]:
     """Give the paths of the model and of what it was trained on; nothing is checked out."""
     if run.commit is None:
         if stale := changes(str(MODEL)):
-            changed = ", ".join(stale)
-            print(f"{MODEL} is stale; run `dvc repro`. Changed since: {changed}", file=sys.stderr)
+            reason = f"Changed since: {', '.join(stale)}"
+            print(f"{MODEL} is stale; run `dvc repro`. {reason}", file=sys.stderr)
         yield MODEL, MODEL_DESCRIPTION
         return
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
@@ -136,13 +120,13 @@ def _model_files(run: Run) -> Iterator[tuple[Path, Path]]:
 
 
 def _print_json(
-    subjects: Sequence[Subject], probabilities: Iterable[Probabilities], classes: Sequence[str]
+    subjects: Sequence[Subject], probabilities: Probabilities, classes: Sequence[str]
 ) -> None:
     content = [
         {
             "image": subject.name,
             "actual": subject.actual,
-            "predicted": classes[int(row.argmax())],
+            "predicted": classes[row.argmax()],
             "probabilities": dict(zip(classes, row.tolist(), strict=True)),
         }
         for subject, row in zip(subjects, probabilities, strict=True)
@@ -150,28 +134,22 @@ def _print_json(
     print(json.dumps(content, indent=2))
 
 
-def _print_likeliest(
-    subject: Subject, probabilities: Probabilities, classes: Sequence[str]
-) -> None:
-    print(_label(subject))
-    for index in np.argsort(-probabilities, kind="stable")[:LIKELIEST]:
-        print(f"{probabilities[index]:8.1%}  {classes[index]}")
-
-
-def _rows(
+def _print_text(
     subjects: Sequence[Subject], probabilities: Probabilities, classes: Sequence[str]
-) -> list[list[str]]:
-    return [
-        [_label(subject), classes[row.argmax()], f"{row.max():.1%}"]
-        for subject, row in zip(subjects, probabilities, strict=True)
-    ]
+) -> None:
+    """Print the likeliest class of each picture, or the likeliest few of a single one."""
+    if len(subjects) == 1:
+        print(_label(subjects[0]))
+        for index in np.argsort(-probabilities[0], kind="stable")[:LIKELIEST]:
+            print(f"{probabilities[0][index]:8.1%}  {classes[index]}")
+    elif subjects:
+        rows = [
+            [_label(subject), classes[row.argmax()], f"{row.max():.1%}"]
+            for subject, row in zip(subjects, probabilities, strict=True)
+        ]
+        print_table(["image", "predicted", "probability"], rows, left=2)
 
 
 def _label(subject: Subject) -> str:
-    name = _printable(subject.name)
+    name = printable(subject.name)
     return f"{name}, actually {subject.actual}" if subject.actual else name
-
-
-def _printable(text: str) -> str:
-    """Return text as it is, or escaped where a file's name would break the line."""
-    return text if text.isprintable() else ascii(text)

@@ -11,12 +11,9 @@ from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
 from pipeline.data import fashion_mnist
 from pipeline.data.dataset import Source, label
-from pipeline.experiments.workspace import (
-    call,
-    check_not_locked,
-    check_queue,
-    copy_sources,
-)
+from pipeline.experiments.copies import copy_sources
+from pipeline.experiments.subprocesses import call
+from pipeline.experiments.workspace import check_not_locked, check_queue
 
 SYNTHETIC = Path("synthetic-run")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
-from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
+from pipeline.experiments.dvc_files import LOCK
 from pipeline.experiments.results import TABLE
 from pipeline.experiments.results_page import PAGE
-from pipeline.experiments.revisions import git, prefix, read
+from pipeline.experiments.revisions import git, prefix
+from pipeline.experiments.workspace import outputs
 
 PICTURES = "docs/*.png"  # `make screenshot` takes them again
 TEMPLATE = "template"  # the branch that keeps what was here
@@ -25,10 +26,8 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     _check_can_start(branch)
     git("branch", "--move", TEMPLATE)
     git("checkout", "--quiet", "--orphan", branch)
-    stages = parse_stages(read(DECLARATIONS, None)).values()
-    outputs = [path for stage in stages for path in stage.outputs()]
     ours = [LOCK, str(TABLE), str(PAGE), *map(str, Path().glob(PICTURES))]
-    for path in (*ours, *outputs):
+    for path in (*ours, *outputs()):
         Path(path).unlink(missing_ok=True)
     for page in git("ls-files", "*.md").split():
         if Path(page).exists():

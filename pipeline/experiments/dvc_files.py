@@ -15,11 +15,11 @@ LOCK = "dvc.lock"
 Output = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
-
-
-Model = TypeVar("Model", bound=_Strict)
 
 
 class Stage(_Strict):
@@ -70,7 +70,7 @@ def parse_stages(text: str, name: str = DECLARATIONS) -> dict[str, Stage]:
     Raises:
         PipelineError: it is not as DVC takes it, or stages depend on each other in a circle.
     """
-    stages = _validate(_Declarations, text, name).stages
+    stages = validate(_Declarations, parse_yaml(text, name), name).stages
     makers = {path: stage for stage, declared in stages.items() for path in declared.outputs()}
     graph = {
         stage: {makers[path] for path in declared.deps if path in makers}
@@ -88,7 +88,7 @@ def parse_lock(text: str, name: str = LOCK) -> dict[str, Record]:
     Raises:
         PipelineError: it is not as DVC writes it.
     """
-    return _validate(_Lock, text, name).stages
+    return validate(_Lock, parse_yaml(text, name), name).stages
 
 
 def hashes(files: list[File]) -> dict[str, str]:
@@ -99,11 +99,12 @@ def hashes(files: list[File]) -> dict[str, str]:
 def first_fault(error: ValidationError) -> str:
     """Return the first thing that is wrong, and where."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"].lower()]))
 
 
-def _validate(model: type[Model], text: str, name: str) -> Model:
+def validate(model: type[Model], content: dict[str, Any], name: str) -> Model:
+    """Return the content of a file in the form of a model; errors call the file `name`."""
     try:
-        return model.model_validate(parse_yaml(text, name))
+        return model.model_validate(content)
     except ValidationError as error:
         raise PipelineError(f"{name}: {first_fault(error)}") from None

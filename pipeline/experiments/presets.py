@@ -26,17 +26,20 @@ class Preset:
 
     Attributes:
         name: of its file in `presets/`, without the ending.
-        about: what it is, in a line.
-        text: of the file.
+        text: of the file; its first line says what it is.
         model: the section `model`.
         train: the section `train`: the defaults, with what the preset sets.
     """
 
     name: str
-    about: str
     text: str
     model: dict[str, Any]
     train: dict[str, Any]
+
+    @property
+    def about(self) -> str:
+        """What it is, in a line."""
+        return self.text.splitlines()[0].removeprefix("#").strip()
 
     @property
     def values(self) -> Values:
@@ -73,22 +76,38 @@ def find(name: str) -> Preset:
         raise PipelineError(f"{path} has to hold a section model, maybe one train, and no others")
     for key, value in flat(changes).items():
         set_value(train, key, value, f"{path}: train.")
-    return Preset(name, text.splitlines()[0].removeprefix("#").strip(), text, model, train)
+    return Preset(name, text, model, train)
 
 
 def with_settings(
     params: dict[str, Any], preset: str | None, settings: list[str]
 ) -> dict[str, Any]:
-    """Return the parameters of an experiment: `params`, with a preset and `NAME=VALUE` set."""
+    """Return the parameters of an experiment: `params`, with a preset and `NAME=VALUE` set.
+
+    Raises:
+        PipelineError: a setting is not one that `dvc exp run --set-param` takes for one experiment,
+            names no parameter, or the seed, which is not for a preset to say.
+    """
+    # Slow to import, and not every command needs them.
+    from dvc.utils.hydra import to_hydra_overrides
+    from hydra.errors import HydraException
+
     changed = copy.deepcopy(params)
     if preset:
         found = find(preset)
         changed |= {"model": found.model, "train": found.train}
-    for setting in settings:
-        name, separator, value = setting.partition("=")
-        if not separator:
-            raise PipelineError(f"{setting!r} is not NAME=VALUE")
-        set_value(changed, name.strip(), parse_yaml(f"value: {value}", setting)["value"])
+    try:
+        overrides = to_hydra_overrides(settings)
+    except HydraException as error:
+        raise PipelineError(str(error).splitlines()[0]) from None
+    for override in overrides:
+        if override.key_or_group == "seed":
+            raise PipelineError(f"{override.input_line}: seeds are set by their number alone")
+        if override.is_sweep_override():
+            raise PipelineError(
+                f"{override.input_line} has several values; queue the seeds of each by itself"
+            )
+        set_value(changed, override.key_or_group, override.value())
     return changed
 
 

@@ -5,22 +5,24 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter
 
 from pipeline.core.artifacts import write_csv, write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml
+from pipeline.core.reading import reading
 from pipeline.experiments import environment, presets
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash
-from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
+from pipeline.experiments.copies import checkout, data_in_reach
+from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock, validate
 from pipeline.experiments.revisions import read, resolve
-from pipeline.experiments.workspace import call, checkout, data_in_reach
+from pipeline.experiments.subprocesses import call
+from pipeline.experiments.workspace import open_repo
 
 ROWS = "results.yaml"
 TABLE = Path("results.csv")
@@ -70,20 +72,18 @@ class Section:
     rows: Annotated[list[Row], Field(min_length=1)]
 
 
+class _Page(BaseModel):
+    sections: Annotated[list[Section], Field(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Result:
     """What one experiment gave.
 
     Attributes:
-        experiment: its name.
-        seed: its seed.
         params: a hash of what is trained on what, the seed aside.
         code: a hash of the code that trained it.
         model: the MD5 of the model, as `dvc.lock` records it; None in rows of before it was kept.
-        machine: what it ran on.
-        validation_accuracy: on the validation images.
-        test_accuracy: on the test images.
-        epochs: how many were trained.
         best_epoch: the one of the lowest validation loss.
         parameters: how many weights the model has.
         seconds: what training took by the clock; None where DVC had the model from before.
@@ -158,12 +158,7 @@ def load_sections() -> list[Section]:
     Raises:
         PipelineError: `results.yaml` does not say it as it should.
     """
-    rule: TypeAdapter[Any] = TypeAdapter(Annotated[list[Section], Field(min_length=1)])
-    try:
-        sections: list[Section] = rule.validate_python(load_yaml(ROWS).get("sections"))
-    except ValidationError as error:
-        raise PipelineError(f"{ROWS}: sections.{first_fault(error)}") from None
-    return sections
+    return validate(_Page, load_yaml(ROWS), ROWS).sections
 
 
 def load_table() -> Table:
@@ -174,14 +169,10 @@ def load_table() -> Table:
     """
     if not TABLE.exists():
         return {}
-    try:
-        with TABLE.open(encoding="utf-8", newline="") as file:
-            rows = [{k: v or None for k, v in row.items()} for row in csv.DictReader(file)]
-        results = TypeAdapter(list[Result]).validate_python(rows)
-    except ValidationError as error:
-        raise PipelineError(f"{TABLE}: row {first_fault(error)}; `git restore` it") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise PipelineError(f"{TABLE} is not a table: {error}; `git restore` it") from None
+    with reading(TABLE, str(TABLE)) as file:
+        rows = csv.DictReader(file.read().decode().splitlines())
+        content = [{k: v or None for k, v in row.items()} for row in rows]
+        results = TypeAdapter(list[Result]).validate_python(content)
     return {result.experiment: result for result in results}
 
 
@@ -195,10 +186,16 @@ def save_table(sections: list[Section], table: Table) -> None:
 def add_finished(sections: list[Section], table: Table) -> None:
     """Add what DVC's queue has run here to the table."""
     wanted = {name for section in sections for row in section.rows for name in row.names()}
-    for result in _finished(wanted):
-        known = table.get(result.experiment)
-        if known is None or replace(known, machine=result.machine) != result:  # else the same run
-            table[result.experiment] = result
+    with open_repo() as repo:
+        queue = repo.experiments.celery_queue
+        for entry, done in queue.iter_success():
+            if entry.name not in wanted or done is None:
+                continue
+            log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
+            result = Result.of(entry.name, partial(read, commit=str(done.ref_info)), log)
+            known = table.get(entry.name)
+            if known is None or replace(known, machine=result.machine) != result:  # else the same
+                table[entry.name] = result
 
 
 def check(row: Row, table: Table) -> list[str]:
@@ -265,18 +262,6 @@ def _train_record(read: Reader) -> Record:
     if "train" not in lock:
         raise PipelineError(f"{LOCK} records no run of the stage train; run `dvc repro`")
     return lock["train"]
-
-
-def _finished(wanted: set[str]) -> Iterator[Result]:
-    """Yield the result of each of the `wanted` experiments that DVC's queue has run here."""
-    from dvc.repo import Repo  # slow to import
-
-    with Repo() as repo:
-        queue = repo.experiments.celery_queue
-        for entry, done in queue.iter_success():
-            if entry.name in wanted and done is not None:
-                log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
-                yield Result.of(entry.name, partial(read, commit=str(done.ref_info)), log)
 
 
 def _machine() -> str:

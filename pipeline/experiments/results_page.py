@@ -1,10 +1,10 @@
 """RESULTS.md: the recorded results as a page."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
+from typing import Any
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.experiments.results import TABLE, Result, Section, Table, of, train_code
@@ -36,32 +36,23 @@ class Group:
     name: str
     members: list[Result]
 
-    @property
-    def validation_accuracy(self) -> float:
-        """Mean over the seeds."""
-        return mean(result.validation_accuracy for result in self.members)
-
-    @property
-    def seconds(self) -> float | None:
-        """Median over the seeds that were timed; None where none was."""
-        return _median(result.seconds for result in self.members)
-
-    @property
-    def processor_seconds(self) -> float | None:
-        """The same over all cores."""
-        return _median(result.processor_seconds for result in self.members)
+    def values(self, field: str) -> list[Any]:
+        """Return what a field of the results is for each seed, where it is known."""
+        values = (getattr(result, field) for result in self.members)
+        return [value for value in values if value is not None]
 
     def cells(self) -> list[str]:
         """Return what `COLUMNS` name."""
         return [
             self.name,
-            _spread([result.validation_accuracy for result in self.members]),
-            _spread([result.test_accuracy for result in self.members]),
+            _spread(self.values("validation_accuracy")),
+            _spread(self.values("test_accuracy")),
             str(len(self.members)),
-            _range([result.epochs for result in self.members]),
-            _range([result.best_epoch for result in self.members]),
+            _range(self.values("epochs")),
+            _range(self.values("best_epoch")),
             f"{self.members[0].parameters:,}",
-            *("" if t is None else f"{t:.0f}" for t in (self.seconds, self.processor_seconds)),
+            _median(self.values("seconds")),
+            _median(self.values("processor_seconds")),
         ]
 
 
@@ -71,14 +62,11 @@ def write(sections: list[Section], table: Table) -> None:
     parts = []
     for section in sections:
         found = [Group(row.name, of(row, table)) for row in section.rows]
-        groups += found
         commands = "\n".join(row.command() for row in section.rows)
-        parts.append(
-            f"## {section.title}\n\n{section.about}\n\n{_table(found)}\n{_timing_note(found)}"
-        )
+        parts.append(f"## {section.title}\n\n{section.about}\n\n{_table(found)}")
         parts.append(f"```console\n{commands}\n```\n")
-    frontier = _frontier(groups)
-    parts.append(f"{FRONTIER}\n{_table(frontier)}\n{_timing_note(frontier)}")
+        groups += found
+    parts.append(f"{FRONTIER}\n{_table(_frontier(groups))}")
     write_bytes(PAGE, "\n".join([_introduction(groups), *parts]).encode())
 
 
@@ -124,16 +112,20 @@ def _timing_note(groups: list[Group]) -> str:
 def _frontier(groups: list[Group]) -> list[Group]:
     """Return those that no other beats in validation accuracy with less time, the fastest first."""
     frontier: list[Group] = []
-    timed = [group for group in groups if group.processor_seconds is not None]
-    for group in sorted(timed, key=lambda group: group.processor_seconds or 0.0):
-        if not frontier or group.validation_accuracy > frontier[-1].validation_accuracy:
+    best = 0.0
+    timed = [group for group in groups if group.values("processor_seconds")]
+    for group in sorted(timed, key=lambda group: median(group.values("processor_seconds"))):
+        accuracy = mean(group.values("validation_accuracy"))
+        if accuracy > best:
+            best = accuracy
             frontier.append(group)
     return frontier
 
 
-def _table(groups: Iterable[Group]) -> str:
+def _table(groups: list[Group]) -> str:
     lines = [list(COLUMNS), ["---"] * len(COLUMNS), *(group.cells() for group in groups)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{table}\n{_timing_note(groups)}"
 
 
 def _spread(values: list[float]) -> str:
@@ -141,9 +133,8 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.4f}{spread}"
 
 
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
+def _median(values: list[float]) -> str:
+    return f"{median(values):.0f}" if values else ""
 
 
 def _range(values: list[int]) -> str:

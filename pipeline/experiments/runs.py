@@ -4,21 +4,26 @@ import csv
 import hashlib
 import itertools
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments import revisions
 from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
+from pipeline.experiments.presets import flat
 
 METRICS = "metrics/evaluate.json"
 PREDICTIONS = "plots/predictions.csv"
+
+JSON_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 Classes = NDArray[np.str_]  # [N], a name for each test image
 
@@ -88,15 +93,10 @@ class Run:
 
     def metrics(self) -> Metrics:
         """Return what `evaluate` measured."""
-        from dvc.utils.flatten import flatten  # slow to import
-
         try:
-            return Metrics.model_validate(flatten(json.loads(self.read(METRICS))))
+            return Metrics.model_validate(flat(JSON_OBJECT.validate_json(self.read(METRICS))))
         except ValidationError as error:
-            reason = first_fault(error)
-        except (ValueError, RecursionError):
-            reason = "not a JSON object that holds numbers"
-        raise PipelineError(f"{METRICS} of {self.name}: {reason}")
+            raise PipelineError(f"{METRICS} of {self.name}: {first_fault(error)}") from None
 
     def predictions(self) -> tuple[Classes, Classes]:
         """Return the actual and the predicted classes, in the order of the test set."""
@@ -130,28 +130,16 @@ class Run:
         return seed, json.dumps(content, sort_keys=True)
 
 
-@dataclass(frozen=True)
-class SeedGroup:
-    """Runs that differ by seed alone.
-
-    Attributes:
-        run: the one that the user named.
-        accuracies: test accuracy by seed.
-    """
-
-    run: Run
-    accuracies: dict[int, float]
-
-
 def find_run(revision: str | None) -> Run:
     """Return the run of a branch, tag, commit or experiment, or of the workspace for None."""
     return Run(revision, revisions.resolve(revision)) if revision else Run("workspace", None)
 
 
-def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
-    """Return each run with all experiments that differ from it by seed alone.
+def accuracies_by_seed(runs: Iterable[Run]) -> list[dict[int, float]]:
+    """Return, for each run, the test accuracies of it and of all that differ by seed alone.
 
-    Of several runs of one seed, the named one counts, or else the first: they agree anyway.
+    Of several runs of one seed, the named one counts, or else the first: they agree anyway. An
+    experiment whose metrics cannot be used is left out, and a line on standard error says so.
 
     Raises:
         PipelineError: the record of a named run does not say what its results come from.
@@ -164,10 +152,12 @@ def find_seed_groups(runs: Iterable[Run]) -> list[SeedGroup]:
             raise PipelineError(
                 f"{run.name}: dvc.lock does not record where its results come from; run `dvc repro`"
             )
-        members = {own[0]: run}
+        accuracies = {own[0]: run.metrics().accuracy}
         for candidate, recipe in candidates:
-            if recipe is not None and recipe[1] == own[1]:
-                members.setdefault(recipe[0], candidate)
-        accuracies = {s: members[s].metrics().accuracy for s in sorted(members)}
-        groups.append(SeedGroup(run, accuracies))
+            if recipe and recipe[1] == own[1] and recipe[0] not in accuracies:
+                try:
+                    accuracies[recipe[0]] = candidate.metrics().accuracy
+                except PipelineError as error:
+                    print(f"note: {candidate.name} is left out: {error}", file=sys.stderr)
+        groups.append(dict(sorted(accuracies.items())))
     return groups

@@ -11,7 +11,8 @@ from typing import Any
 
 from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, parse_yaml
+from pipeline.core.params import PARAMS_FILE, load_yaml, select
+from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import (
     DECLARATIONS,
     LOCK,
@@ -22,7 +23,8 @@ from pipeline.experiments.dvc_files import (
     parse_lock,
     parse_stages,
 )
-from pipeline.experiments.workspace import call, checkout, data_in_reach
+from pipeline.experiments.presets import flat
+from pipeline.experiments.subprocesses import call
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,8 @@ def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> Non
             try:
                 content = dvc_cache.find(md5, Path.cwd())
             except FileNotFoundError:
-                raise PipelineError(
-                    f"{path} as recorded is not in DVC's cache; try `dvc pull`"
-                ) from None
+                reason = f"{path} as recorded is not in DVC's cache; try `dvc pull`"
+                raise PipelineError(reason) from None
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(content)
 
@@ -118,19 +119,12 @@ def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Ite
 def _compare_inputs(folder: Path, name: str, stage: Stage, record: Record) -> Iterator[Comparison]:
     """Compare what the stage is run on."""
     yield Comparison(name, "command", "cmd", record.cmd or None, stage.cmd)
-    params = parse_yaml((folder / PARAMS_FILE).read_text(encoding="utf-8"), PARAMS_FILE)
-    recorded = record.params.get(PARAMS_FILE, {})
-    found = {key: _value(params, key) for key in stage.params}
+    params = load_yaml(str(folder / PARAMS_FILE))
+    recorded = flat(record.params.get(PARAMS_FILE, {}))
+    found = flat(select(params, stage.params))
     for key in found | recorded:
         yield Comparison(name, "parameter", key, recorded.get(key), found.get(key))
     yield from _compare_files(name, "dependency", record.deps, _describe(folder, stage.deps))
-
-
-def _value(params: dict[str, Any], key: str) -> Any:
-    value: Any = params
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 def _compare_files(
@@ -149,19 +143,20 @@ def _compare_files(
 def _describe(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
     """Return what DVC would record of each of the files and folders that exists."""
     described = {}
-    for path in paths:
+    for path in (path for path in paths if (folder / path).exists()):
         if (folder / path).is_file():
             described[path] = _describe_file(folder / path)
-        elif (folder / path).is_dir():
-            files = sorted(file for file in (folder / path).rglob("*") if file.is_file())
-            found = {str(file.relative_to(folder / path)): _describe_file(file) for file in files}
-            listed = [{"md5": found[name]["md5"], "relpath": name} for name in sorted(found)]
-            described[path] = {
-                "hash": "md5",
-                "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
-                "size": sum(entry["size"] for entry in found.values()),
-                "nfiles": len(found),
-            }
+            continue
+        inside = (p for p in (folder / path).rglob("*") if p.is_file())
+        inner = sorted(str(p.relative_to(folder / path)) for p in inside)
+        files = _describe(folder / path, inner)
+        listed = [{"md5": file["md5"], "relpath": name} for name, file in files.items()]
+        described[path] = {
+            "hash": "md5",
+            "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
+            "size": sum(file["size"] for file in files.values()),
+            "nfiles": len(files),
+        }
     return described
 
 

@@ -131,7 +131,7 @@ def test_several_have_a_table_and_what_cannot_be_read_a_line_each(
     header, *lines = done.stdout.splitlines()
     assert header.split() == ["image", "predicted", "probability"]
     assert len({len(line) for line in (header, *lines)}) == 1
-    names = (str(exported[0]), ascii(str(awkward)), "test image 2, actually ")
+    names = (str(exported[0]), str(awkward).replace("\n", "\\n"), "test image 2, actually ")
     for line, name, row in zip(lines, names, wanted[:3], strict=True):
         assert line.startswith(name)
         assert line.endswith(f"{DESCRIPTION.classes[row.argmax()]:<11}  {row.max():11.1%}")

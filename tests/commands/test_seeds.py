@@ -35,8 +35,8 @@ def test_families_in_one_queue(project: Project) -> None:
     ("arguments", "message"),
     [
         (["0"], "N is 0; it has to be 1 or more"),
-        (["2", "-S", "seed=1"], "--set-param seed=1: N is what sets the seeds"),
-        (["2", "-S", "train.epochs=1,2"], "--set-param train.epochs=1,2 has several values"),
+        (["2", "-S", "seed=1"], "seed=1: seeds are set by their number alone"),
+        (["2", "-S", "train.epochs=1,2"], "train.epochs=1,2 has several values"),
         (["2", "-S", "trian.epochs=1"], "trian.epochs is not a parameter"),
         (["2", "-S", "train.epochs=0"], "params.yaml: train.epochs is 0; input should be greater"),
         (["2", "--preset", "mlp,cn"], "'cn' is not a preset; allowed are cnn, mlp, resnet"),
@@ -44,8 +44,8 @@ def test_families_in_one_queue(project: Project) -> None:
             ["2", "--preset", "mlp,cnn", "-S", "train.epochs=1"],
             "preset cnn: params.yaml: train.warmup_epochs is 1; it must be below the 1 epochs",
         ),
-        (["2", "-S", "train.epochs"], "DVC cannot queue this: Error parsing override"),
-        (["2", "--name", "a/b"], "DVC cannot queue this: Invalid exp name a/b-0"),
+        (["2", "-S", "train.epochs"], "Error parsing override 'train.epochs'"),
+        (["2", "--name", "a/b"], "DVC: Invalid exp name a/b-0"),
     ],
 )
 def test_what_cannot_be_queued_is_one_line(

@@ -95,7 +95,7 @@ def test_a_false_record_is_found(project: Project) -> None:
     assert sorted(different(printed)) == sorted(
         [
             ["preprocess", "cmd", "command"],
-            ["preprocess", "preprocess", "parameter"],
+            ["preprocess", "preprocess.validation_fraction", "parameter"],
             ["preprocess", "bogus", "parameter"],
             ["preprocess", "pipeline/data/idx.py", "dependency"],
             ["preprocess", "stages/preprocess.py", "dependency size"],

@@ -1,12 +1,13 @@
 """What a run has recorded is read as `evaluate` writes it; anything else is one line."""
 
 import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.experiments.runs import METRICS, PREDICTIONS, find_run
+from pipeline.experiments.runs import METRICS, PREDICTIONS, accuracies_by_seed, find_run
 
 GOOD = '{"source": "synthetic", "test": {"accuracy": 0.9, "loss": 1}}'
 
@@ -104,3 +105,28 @@ def test_a_result_that_is_not_the_recorded_one_is_refused() -> None:
     Path(METRICS).unlink()
     with pytest.raises(PipelineError, match=f"^{METRICS} is missing; run `dvc repro`$"):
         find_run(None).metrics()
+
+
+def test_an_odd_experiment_is_left_out_of_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    """One whose metrics are not the recorded ones, and one whose record cannot be read."""
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.invalid")
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "--quiet")
+    Path("metrics").mkdir()
+    md5 = hashlib.md5(GOOD.encode()).hexdigest()
+    for seed, (content, end) in enumerate([(GOOD, ""), (GOOD, ""), ("{}", ""), (GOOD, "[")]):
+        Path(METRICS).write_text(content)
+        Path("dvc.lock").write_text(
+            f"stages: {{train: {{cmd: x, params: {{params.yaml: {{seed: {seed}}}}}}}, "
+            "evaluate: {cmd: x, params: {params.yaml: {}}, "
+            f"outs: [{{path: {METRICS}, md5: {md5}}}]}}}}{end}"
+        )
+        git("add", ".")
+        git("commit", "--quiet", "--message", "An experiment")
+        git("update-ref", f"refs/exps/00/{seed}/run-{seed}", "HEAD")
+    assert accuracies_by_seed([find_run("run-0")]) == [{0: 0.9, 1: 0.9}]
+    (note,) = capsys.readouterr().err.splitlines()
+    assert note.startswith(f"note: run-2 is left out: {METRICS} of run-2 is not the file")

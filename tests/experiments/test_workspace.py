@@ -10,11 +10,11 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.experiments import environment
 from pipeline.experiments.revisions import check_not_shallow
+from pipeline.experiments.subprocesses import child_environment
 from pipeline.experiments.workspace import (
     RWLOCK,
     check_not_locked,
     check_queue,
-    child_environment,
 )
 
 
