@@ -1,6 +1,7 @@
 """Put a preset into params.yaml, or list the presets."""
 
 import argparse
+import json
 from pathlib import Path
 
 from pipeline.core.artifacts import write_bytes
@@ -26,6 +27,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return 0
     preset = presets.find(arguments.name)
     params = Path(PARAMS_FILE)
+    if not params.is_file():
+        raise PipelineError(f"{params} is missing; run from the project's root folder")
     text = params.read_text(encoding="utf-8")
     changed, replaced = presets.applied(preset, text)
     own = presets.own_values(presets.current(text))
@@ -36,7 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     write_bytes(params, changed.encode())
     for name, (old, new) in replaced.items():
-        print(f"{name}: {old} -> {new}")
+        print(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     print(f"{params} now has the preset {preset.name}")
     return 0
 

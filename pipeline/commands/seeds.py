@@ -9,6 +9,8 @@ from pipeline.experiments import presets
 from pipeline.experiments.revisions import check_not_shallow, experiments
 from pipeline.experiments.workspace import check_queue, open_repo
 
+MOST = 1_000  # seeds: each is a commit and a training
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take how many seeds, presets, other parameters to set, and a name."""
@@ -33,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Queue the experiments and say what to do next."""
-    if arguments.count < 1:
-        raise PipelineError(f"N is {arguments.count}; it has to be 1 or more")
+    if not 1 <= arguments.count <= MOST:
+        raise PipelineError(f"N is {arguments.count}; it has to be 1 to {MOST:,}")
     check_not_shallow()
     check_queue()
     chosen = arguments.preset.split(",") if arguments.preset else [None]

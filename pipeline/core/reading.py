@@ -41,7 +41,7 @@ def _reason(error: Exception) -> str:
     """Return what is wrong in one printable line."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        text = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
     elif isinstance(error, (OSError, ValueError)):
         text = str(error)
     else:

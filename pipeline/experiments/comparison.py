@@ -75,6 +75,11 @@ def _class(correct: Correct, other_correct: Correct) -> dict[str, Any]:
 def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
     runs = (base, other)
     groups = accuracies_by_seed(runs)
+    recipes = [run.recipe() for run in runs]
+    if all(recipes) and recipes[0][1] == recipes[1][1]:
+        raise PipelineError(
+            f"{base.name} and {other.name} differ by seed alone: they are one group"
+        )
     for run, accuracies in zip(runs, groups, strict=True):
         if len(accuracies) < 2:
             raise PipelineError(

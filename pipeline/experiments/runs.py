@@ -132,7 +132,9 @@ class Run:
 
 def find_run(revision: str | None) -> Run:
     """Return the run of a branch, tag, commit or experiment, or of the workspace for None."""
-    return Run(revision, revisions.resolve(revision)) if revision else Run("workspace", None)
+    if revision is None:
+        return Run("workspace", None)
+    return Run(revision, revisions.resolve(revision))
 
 
 def accuracies_by_seed(runs: Iterable[Run]) -> list[dict[int, float]]:

@@ -108,7 +108,7 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
     if len(train.labels) < params.batch_size:
         raise PipelineError(
             f"train.batch_size is {params.batch_size}, "
-            f"but there are only {len(train.labels)} training images"
+            f"but there are only {len(train.labels)} training images; lower it, or add images"
         )
     if params.early_stopping and not len(validation.labels):
         raise PipelineError(

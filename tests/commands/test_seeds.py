@@ -34,7 +34,7 @@ def test_families_in_one_queue(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["0"], "N is 0; it has to be 1 or more"),
+        (["0"], "N is 0; it has to be 1 to 1,000"),
         (["2", "-S", "seed=1"], "seed=1: seeds are set by their number alone"),
         (["2", "-S", "train.epochs=1,2"], "train.epochs=1,2 has several values"),
         (["2", "-S", "trian.epochs=1"], "trian.epochs is not a parameter"),
