@@ -5,15 +5,7 @@ from pathlib import Path
 from pipeline.core import stage
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_npz
 from pipeline.core.params import Section
-from pipeline.data.dataset import (
-    DESCRIPTION,
-    TEST,
-    TEST_PROBABILITIES,
-    TRAIN,
-    VALIDATION,
-    load,
-    load_description,
-)
+from pipeline.data import dataset
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import EvaluateParams
 from pipeline.evaluation.prediction import load_model, predict
@@ -27,11 +19,11 @@ class Params(Section):
 
 def evaluate(params: Params) -> None:
     """Write `metrics/evaluate.json`, four tables in `plots`, and the test probabilities."""
-    description = load_description(DESCRIPTION)
+    description = dataset.load_description(dataset.DESCRIPTION)
     model = load_model(Path("models/model.keras"), description)
-    paths = {"test": TEST, "validation": VALIDATION, "train": TRAIN}
-    sets = {name: load(path, description) for name, path in paths.items()}
-    labels = {name: dataset.labels for name, dataset in sets.items() if len(dataset.labels)}
+    paths = {"test": dataset.TEST, "validation": dataset.VALIDATION, "train": dataset.TRAIN}
+    sets = {name: dataset.load(path, description) for name, path in paths.items()}
+    labels = {name: data.labels for name, data in sets.items() if len(data.labels)}
     probabilities = {name: predict(model, sets[name].images) for name in labels}
     results = {
         name: metrics.evaluate(probabilities[name], labels[name], params.evaluate)
@@ -52,7 +44,7 @@ def evaluate(params: Params) -> None:
             numbers = zip(labels[name], probabilities[name].argmax(axis=1), strict=True)
             pairs = [(description.classes[a], description.classes[p]) for a, p in numbers]
         write_csv(Path(path), ("actual", "predicted"), pairs)
-    write_npz(TEST_PROBABILITIES, probabilities=probabilities["test"])
+    write_npz(dataset.TEST_PROBABILITIES, probabilities=probabilities["test"])
     for name, result in results.items():
         print(
             f"{name}: accuracy {result.metrics['accuracy']:.4f}, "

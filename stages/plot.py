@@ -9,14 +9,7 @@ import numpy as np
 from pipeline.core import stage
 from pipeline.core.artifacts import write_bytes, write_figure
 from pipeline.core.params import Section
-from pipeline.data.dataset import (
-    DESCRIPTION,
-    TEST,
-    TEST_PROBABILITIES,
-    load,
-    load_description,
-    load_probabilities,
-)
+from pipeline.data import dataset
 from pipeline.evaluation.metrics import confusion_matrix
 from pipeline.report import cases, figures, page, results
 
@@ -37,10 +30,10 @@ class Params(Section):
 
 def plot(params: Params) -> None:
     """Write the pictures in `plots`, and `plots/report.html`."""
-    description = load_description(DESCRIPTION)
-    test = load(TEST, description)
+    description = dataset.load_description(dataset.DESCRIPTION)
+    test = dataset.load(dataset.TEST, description)
     classes, images = len(description.classes), len(test.labels)
-    probabilities = load_probabilities(TEST_PROBABILITIES, images, classes)
+    probabilities = dataset.load_probabilities(dataset.TEST_PROBABILITIES, images, classes)
     run = results.read(images)
     first = np.arange(min(params.plot.predictions, images))
     mistakes = cases.most_confident_mistakes(probabilities, test.labels)[: params.plot.mistakes]

@@ -7,19 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import PipelineError
-from pipeline.data import idx, own_idx, own_pictures
-from pipeline.data.dataset import (
-    TEST_IMAGES,
-    TEST_LABELS,
-    TRAIN_IMAGES,
-    TRAIN_LABELS,
-    Description,
-)
+from pipeline.data import dataset, idx, own_idx, own_pictures
+from pipeline.data.dataset import Description
 from pipeline.data.own import OWN, Files, FolderParams, Own, listed, refuse, tell
 
 # A pixel is a byte in `data/raw` and four in `data/processed`; DVC keeps a copy of both.
 BYTES_PER_VALUE = 2 * (1 + 4)
-IMAGES, LABELS = (TRAIN_IMAGES, TEST_IMAGES), (TRAIN_LABELS, TEST_LABELS)
+IMAGES, LABELS = (
+    (dataset.TRAIN_IMAGES, dataset.TEST_IMAGES),
+    (dataset.TRAIN_LABELS, dataset.TEST_LABELS),
+)
 
 
 def write(params: FolderParams) -> tuple[Description, Files]:

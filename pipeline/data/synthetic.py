@@ -13,13 +13,7 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 
 from pipeline.core.params import Section
-from pipeline.data import fashion_mnist, idx
-from pipeline.data.dataset import (
-    TEST_IMAGES,
-    TEST_LABELS,
-    TRAIN_IMAGES,
-    TRAIN_LABELS,
-)
+from pipeline.data import dataset, fashion_mnist, idx
 
 DESCRIPTION = fashion_mnist.DESCRIPTION.model_copy(
     update={
@@ -50,8 +44,8 @@ def write(params: SyntheticParams) -> None:
     """Draw the four files to `data/raw`, under the official names and in the official format."""
     train_seed, test_seed = np.random.SeedSequence(params.seed).spawn(2)
     for count, seed, images_path, labels_path in (
-        (params.train_images, train_seed, TRAIN_IMAGES, TRAIN_LABELS),
-        (params.test_images, test_seed, TEST_IMAGES, TEST_LABELS),
+        (params.train_images, train_seed, dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS),
+        (params.test_images, test_seed, dataset.TEST_IMAGES, dataset.TEST_LABELS),
     ):
         images, labels = draw(count, np.random.default_rng(seed))
         idx.write(images_path, images)

@@ -12,17 +12,11 @@ Rows = NDArray[np.intp]  # indices of test images
 
 
 class Confusion(NamedTuple):
-    """The images of one class that were taken for a certain other.
-
-    Attributes:
-        actual: their class.
-        predicted: what they were taken for.
-        rows: which they are, the most confident mistake first.
-    """
+    """The images of one class that were taken for a certain other."""
 
     actual: int
     predicted: int
-    rows: Rows
+    rows: Rows  # the most confident mistake first
 
 
 def most_confident_mistakes(probabilities: Probabilities, labels: Labels) -> Rows:

@@ -153,11 +153,9 @@ def samples(test: Dataset, description: Description, per_class: int) -> Figure:
 
 def history(rows: Sequence[dict[str, str]], suffix: str) -> Figure:
     """Draw accuracy and loss by epoch, from the rows of `plots/history.csv`."""
-    figure = _two_charts()
-    figure.suptitle(f"Training{suffix}")
+    figure, charts = _two_charts(f"Training{suffix}")
     epochs = [int(row["epoch"]) for row in rows]
     dot, square = ("o", "s") if len(epochs) <= MARKED_EPOCHS else ("", "")
-    charts = figure.subplots(2, 1, sharex=True)
     for axes, name, unit in zip(
         charts, ("accuracy", "loss"), ("share of images", "nats"), strict=True
     ):
@@ -185,9 +183,7 @@ def calibration(table: Sequence[dict[str, str]], suffix: str) -> Figure:
         np.array([float(row[name]) for row in table])
         for name in ("low", "high", "images", "confidence", "accuracy")
     )
-    figure = _two_charts()
-    figure.suptitle(f"Calibration{suffix}")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+    figure, (above, below) = _two_charts(f"Calibration{suffix}", height_ratios=[2, 1])
     above.bar(
         low, accuracy, high - low, align="edge", color=BLUE, edgecolor="white", label="accuracy"
     )
@@ -313,9 +309,11 @@ def _show(axes: Axes, image: NDArray[np.uint8], x: float, y: float, height: floa
     )
 
 
-def _two_charts() -> Figure:
-    """Return a figure for two charts, one above the other: narrow enough to be read on a phone."""
-    return Figure(figsize=(4.8, 5.2), dpi=150)
+def _two_charts(title: str, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure and its two charts, one above the other: narrow enough for a phone."""
+    figure = Figure(figsize=(4.8, 5.2), dpi=150)
+    figure.suptitle(title)
+    return figure, figure.subplots(2, 1, sharex=True, **options)
 
 
 def _laid_out(figure: Figure) -> Figure:

@@ -16,23 +16,10 @@ from PIL import Image
 
 from pipeline.core.params import load_yaml
 from pipeline.data.dataset import Dataset, Description
-from pipeline.evaluation.metrics import (
-    Probabilities,
-    accuracy_interval,
-    confusion_matrix,
-    per_class,
-)
-from pipeline.report import cases
-from pipeline.report.figures import (
-    LEGIBLE_CLASSES,
-    SMALL,
-    PlotParams,
-    lowest_validation_loss,
-    named,
-    negated,
-    percent,
-    pixels,
-)
+from pipeline.evaluation import metrics
+from pipeline.evaluation.metrics import Probabilities
+from pipeline.report import cases, figures
+from pipeline.report.figures import PlotParams
 
 DEFAULTS = ("presets/defaults.yaml", "presets/mlp.yaml")
 LIKELIEST = 3  # how many classes are shown with a case
@@ -43,25 +30,15 @@ MOST_CONFUSIONS = 90  # are listed: all that there can be of ten classes
 
 
 class Case(NamedTuple):
-    """A test image, and what the model made of it.
+    """A test image, and what the model made of it."""
 
-    Attributes:
-        row: its index in the test set.
-        file: where it is from, if it is from a file.
-        image: a `data:` URI.
-        actual: its class.
-        predicted: the likeliest class.
-        confidence: the probability of that.
-        probabilities: the likeliest classes and the actual one, the likeliest first.
-    """
-
-    row: int
-    file: str
-    image: str
+    row: int  # in the test set
+    file: str  # where it is from, if it is from a file
+    image: str  # a `data:` URI
     actual: str
     predicted: str
     confidence: float
-    probabilities: list[tuple[str, float]]
+    probabilities: list[tuple[str, float]]  # the likeliest classes and the actual one
 
 
 class ConfusionCases(NamedTuple):
@@ -110,18 +87,12 @@ def render(
 ) -> str:
     """Return the page as HTML.
 
-    Args:
-        test: the test set.
-        description: of the data set.
-        probabilities: float32 `[N, classes]`, of its images.
-        shown: how much to show.
-        params: all parameters of the run, nested.
-        results: what the stages before wrote, as `results.read` returns it.
-        charts: SVG elements `history`, `calibration` and, of more classes than are legible,
-            `confusion_matrix`.
+    `shown` says how much to show, and `params` are all parameters of the run, nested. `results` is
+    what `results.read` returns. `charts` are SVG elements: `history`, `calibration` and, of more
+    classes than are legible, `confusion_matrix`.
     """
     classes = description.classes
-    confusion = confusion_matrix(probabilities, test.labels)
+    confusion = metrics.confusion_matrix(probabilities, test.labels)
     mistakes = cases.most_confident_mistakes(probabilities, test.labels)
     uncertain = cases.least_confident(probabilities)
     confusions = cases.confusions(probabilities, test.labels)
@@ -141,20 +112,20 @@ def render(
         results,
         data=description,
         images=len(test.labels),
-        edge=2 * SMALL if max(description.shape[:2]) <= SMALL else LARGE,
-        negated=negated(description),
+        edge=2 * figures.SMALL if max(description.shape[:2]) <= figures.SMALL else LARGE,
+        negated=figures.negated(description),
         model=params["model"]["name"],
         ending=ending(results["training"], results["history"], params["train"]),
-        lowest_loss=lowest_validation_loss(results["history"]),
+        lowest_loss=figures.lowest_validation_loss(results["history"]),
         **_yardsticks(results["metrics"]["test"], confusion.sum(axis=1), description),
-        mean_confidence=_mean_confidence(results["calibration"]),
+        mean_confidence=float(probabilities.max(axis=1).mean(dtype=np.float64)),
         samples=[
             (classes[label], [case(row) for row in np.flatnonzero(test.labels == label)[:SAMPLES]])
-            for label in named(classes)
+            for label in figures.named(classes)
         ],
         classes=_class_results(confusion, classes),
-        legible=len(classes) <= LEGIBLE_CLASSES,
-        confusion=confusion.tolist() if len(classes) <= LEGIBLE_CLASSES else [],
+        legible=len(classes) <= figures.LEGIBLE_CLASSES,
+        confusion=confusion.tolist() if len(classes) <= figures.LEGIBLE_CLASSES else [],
         mistakes=len(mistakes),
         confusions=listed,
         kinds=len(confusions),
@@ -176,7 +147,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = percent
+    environment.filters["percent"] = figures.percent
     environment.filters["decimal"] = "{:.4f}".format
     environment.filters["thousands"] = "{:,}".format
     return environment.get_template("report.html")
@@ -195,7 +166,7 @@ def _case(
     return Case(
         row=int(row),
         file=files.get(int(row), ""),
-        image=_data_uri(pixels(test.images[row], description)),
+        image=_data_uri(figures.pixels(test.images[row], description)),
         actual=classes[actual],
         predicted=classes[order[0]],
         confidence=float(probabilities[row].max()),
@@ -215,7 +186,7 @@ def _data_uri(image: NDArray[np.uint8]) -> str:
 
 
 def _class_results(confusion: NDArray[np.intp], classes: Sequence[str]) -> list[ClassResult]:
-    scores = per_class(confusion)
+    scores = metrics.per_class(confusion)
     mistaken = confusion.copy()
     np.fill_diagonal(mistaken, 0)
     most = mistaken.argmax(axis=1)
@@ -260,7 +231,7 @@ def _yardsticks(
 
 def comparison(accuracy: float, images: int, test: dict[str, float]) -> str:
     """Compare a model with an accuracy on so many images: they differ if 95% intervals do."""
-    low, high = accuracy_interval(accuracy, images)
+    low, high = metrics.accuracy_interval(accuracy, images)
     if test["accuracy_low"] > high:
         return "better than"
     if test["accuracy_high"] < low:
@@ -279,11 +250,6 @@ def ending(training: dict[str, Any], history: list[dict[str, str]], train: dict[
     else:
         why = f"trained for all {planned} epochs" if planned > 1 else "trained for 1 epoch"
     return why if kept == epochs else f"{why} (best: epoch {kept}, restored)"
-
-
-def _mean_confidence(calibration: list[dict[str, str]]) -> float:
-    total = sum(int(row["images"]) * float(row["confidence"]) for row in calibration)
-    return total / sum(int(row["images"]) for row in calibration)
 
 
 def _parameters(params: dict[str, Any]) -> list[Parameter]:
