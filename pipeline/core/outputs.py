@@ -34,12 +34,9 @@ def watch() -> set[str]:
 
 
 def check(declared: Collection[str], written: Iterable[str], scratch: Collection[Path]) -> None:
-    """Compare what a stage has written with what it declares.
+    """Compare what `watch` has seen written with the outputs that the stage declares.
 
-    Args:
-        declared: its outputs.
-        written: what `watch` has seen.
-        scratch: files beside the outputs that are none.
+    The `scratch` files may lie beside them.
 
     Raises:
         PipelineError: a line for each output that is missing and each file that is not declared.

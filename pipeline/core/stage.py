@@ -15,27 +15,17 @@ from pipeline.core.params import Schema, check_params
 
 @dataclass(frozen=True)
 class ActiveStage(Generic[Schema]):
-    """A stage at work.
+    """A stage at work."""
 
-    Attributes:
-        params: what it declares, checked.
-        inputs: what it runs on, as it was at the start.
-    """
-
-    params: Schema
-    inputs: guard.Inputs
+    params: Schema  # what it declares, checked
+    inputs: guard.Inputs  # what it runs on, as it was at the start
 
 
 @contextmanager
 def active(
     name: str, schema: type[Schema], scratch: Collection[Path] = ()
 ) -> Iterator[ActiveStage[Schema]]:
-    """Do the work of stage `name` in this block.
-
-    Args:
-        name: of the stage in `dvc.yaml`.
-        schema: of the parameters that it declares.
-        scratch: files that it may leave beside its outputs.
+    """Do the work of stage `name` in this block; it may leave the `scratch` files behind.
 
     Exits with status 1 and a line on standard error where the user can fix what is wrong, so that
     DVC records nothing.

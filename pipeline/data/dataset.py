@@ -36,52 +36,32 @@ Source = Literal["fashion-mnist", "synthetic", "folder"]
 # How a picture becomes an image: trimmed, centred and light on black; whole, with padding; or
 # filling the image, cut at its edges.
 Preparation = Literal["garment", "fit", "crop"]
-Edge = Annotated[int, Field(ge=8, le=256)]
-Channels = Literal[1, 3]
+Edge = Annotated[int, Field(ge=8, le=256)]  # in pixels
+Channels = Literal[1, 3]  # grey, or red, green and blue
 
 
 class Reference(Section):
-    """An accuracy that others have reached on the test images.
+    """An accuracy that others have reached on the test images."""
 
-    Attributes:
-        name: who or what reached it.
-        accuracy: the share of images that were right.
-        images: on how many it was measured, where that is known.
-        url: who says so.
-        claimed: whether it is the word of one author, which nobody has reproduced.
-    """
-
-    name: str
+    name: str  # who or what reached it
     accuracy: float = Field(gt=0, lt=1)
-    images: int | None = Field(ge=1)
-    url: str
-    claimed: bool = False
+    images: int | None = Field(ge=1)  # on how many it was measured, where that is known
+    url: str  # who says so
+    claimed: bool = False  # whether it is the word of one author, which nobody has reproduced
 
 
 class Description(Section):
-    """What a data set is: the content of `dataset.json`.
-
-    Attributes:
-        name: what to call it.
-        source: of `data.source`.
-        classes: their names, in the order of the labels from 0.
-        height: of an image, in pixels.
-        width: of an image, in pixels.
-        channels: 1 for grey, 3 for red, green and blue.
-        preparation: how a picture was, or is to be, prepared for it.
-        licence: where it is known.
-        url: where it comes from, where that is known.
-        references: what others have reached on it.
-    """
+    """What a data set is: the content of `dataset.json`."""
 
     name: str = Field(min_length=1)
     source: Source
+    # Their names, in the order of the labels from 0.
     classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2, max_length=1000)
     height: Edge
     width: Edge
     channels: Channels
-    preparation: Preparation
-    licence: str | None
+    preparation: Preparation  # how a picture was, or is to be, prepared for it
+    licence: str | None  # where it is known, as is the URL
     url: str | None
     references: tuple[Reference, ...]
 
@@ -128,15 +108,10 @@ def load_description(path: Path, name: str = "") -> Description:
 
 
 class Dataset(NamedTuple):
-    """Labelled images.
+    """Labelled images."""
 
-    Attributes:
-        images: float32 `[N, *shape]`, 0 (background) to 1.
-        labels: uint8 or, of more than 256 classes, uint16 `[N]`: indices of the classes.
-    """
-
-    images: NDArray[np.float32]
-    labels: NDArray[np.uint8] | NDArray[np.uint16]
+    images: NDArray[np.float32]  # [N, *shape], 0 (background) to 1
+    labels: NDArray[np.uint8] | NDArray[np.uint16]  # [N], uint16 of more than 256 classes
 
 
 def load(path: Path, description: Description) -> Dataset:

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from pipeline.core.errors import PipelineError, printable
 from pipeline.data.dataset import RAW, Description, Reference
 
 MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
+CACHE = "DVC's cache"  # the first place, before folders and URLs
 ANOTHER = "Another data set goes into data/own, with data.source: folder."
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte
@@ -157,13 +158,10 @@ def local_places() -> Iterator[str]:
 
 def _fetch_one(file: RawFile, places: Sequence[str]) -> bytes:
     reasons: dict[str, str] = {}
-    for place, read in [
-        ("DVC's cache", _read_cache),
-        *((place, _reader(place)) for place in places),
-    ]:
+    for place in (CACHE, *places):
         try:
             with _deadline(DEADLINE + file.size / SLOWEST):
-                content = read(file)
+                content = _read(file, place)
             _check(file, content)
         # A server can make the libraries below fail in any way; the next place may still serve.
         except Exception as error:  # noqa: BLE001
@@ -186,20 +184,13 @@ def _fetch_one(file: RawFile, places: Sequence[str]) -> bytes:
     )
 
 
-def _reader(place: str) -> Callable[[RawFile], bytes]:
+def _read(file: RawFile, place: str) -> bytes:
     if place.startswith(("http://", "https://")):
-        return lambda file: _download(file, place)
-    return lambda file: _read(Path(place) / file.name)
-
-
-def _read(path: Path) -> bytes:
+        return _download(file, place)
+    path = dvc_cache.find(file.md5) if place == CACHE else Path(place) / file.name
     if not path.is_file():  # anything else may block for ever
         raise FileNotFoundError(path)
     return path.read_bytes()
-
-
-def _read_cache(file: RawFile) -> bytes:
-    return dvc_cache.find(file.md5).read_bytes()
 
 
 def _check(file: RawFile, content: bytes) -> None:

@@ -38,21 +38,14 @@ Files = list[tuple[str, int, str, str]]  # rows of `files.csv`
 
 
 class Own(NamedTuple):
-    """What was found; of pairs, the first is for training and the second for the test.
-
-    Attributes:
-        description: what it is.
-        labels: `[N]`, from 0.
-        images: uint8, in parts of any size: read, and prepared, as they are asked for.
-        faults: what could not be read, once the images were asked for.
-        files: where each image is from, if from a file of its own.
-    """
+    """What was found; of pairs, the first is for training and the second for the test."""
 
     description: Description
     labels: tuple[Labels, Labels]
+    # uint8, in parts of any size: read, and prepared, as they are asked for.
     images: tuple[Iterator[NDArray[Any]], Iterator[NDArray[Any]]]
-    faults: list[str]
-    files: Files
+    faults: list[str]  # what could not be read, once the images were asked for
+    files: Files  # where each image is from, if from a file of its own
 
 
 def described(
@@ -78,16 +71,13 @@ def described(
                 f"where {OWN}/README.md says"
             )
     return Description(
-        name=params.name,
         source="folder",
         classes=tuple(classes),
         height=height,
         width=width,
         channels=channels,
-        preparation=params.preparation,
-        licence=params.licence,
-        url=params.url,
         references=(),
+        **params.model_dump(include={"name", "preparation", "licence", "url"}),
     )
 
 

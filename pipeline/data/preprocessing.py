@@ -49,11 +49,7 @@ def write_scaled(
 ) -> None:
     """Write the bytes of `np.savez(path, images=scale(images), labels=labels)`, part by part.
 
-    Args:
-        path: where to.
-        images: all of them, in parts `[N, *shape]`.
-        shape: of an image.
-        labels: `[N]`, of all.
+    The images come in parts, `[N, *shape]` each.
     """
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open("images.npy", "w", force_zip64=True) as file:

@@ -25,17 +25,11 @@ class EvaluateParams(Section):
 
 
 class Evaluation(NamedTuple):
-    """How good a model is on a set of images.
+    """How good a model is on a set of images."""
 
-    Attributes:
-        metrics: by name; accuracies and errors are shares of 1, the loss is in nats.
-        confusion: as `confusion_matrix` returns it.
-        calibration: as `calibration` returns it.
-    """
-
-    metrics: dict[str, float]
-    confusion: NDArray[np.intp]
-    calibration: dict[str, Column]
+    metrics: dict[str, float]  # accuracies and errors are shares of 1, the loss is in nats
+    confusion: NDArray[np.intp]  # as `confusion_matrix` returns it
+    calibration: dict[str, Column]  # as `calibration` returns it
 
 
 def accuracy(probabilities: Probabilities, labels: Labels) -> float:

@@ -25,12 +25,8 @@ MAX_BYTES = 2**31  # of a model
 def load_model(path: Path, description: Description, *, name: str = "") -> "keras.Model":
     """Start TensorFlow and read a `.keras` file, refusing any code in it (Keras's safe mode).
 
-    The model runs as it was trained, compiled by XLA or not: the file says which.
-
-    Args:
-        path: the file.
-        description: the data set that the model is for.
-        name: what errors call it, if not by its path.
+    The model runs as it was trained, compiled by XLA or not: the file says which. Errors call it
+    `name`, where that is given.
 
     Raises:
         PipelineError: the file is missing, or is not such a model.

@@ -26,21 +26,13 @@ History = list[dict[str, float]]  # an epoch each: accuracy, loss, their val_ tw
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training at the end of an epoch.
+    """The state of a training at the end of an epoch."""
 
-    Attributes:
-        fingerprint: what it belongs to: data, parameters, code and library versions.
-        progress: what JSON can hold, the history among it.
-        weights: of the model, in its own order.
-        optimizer: the state of the optimizer, in its own order.
-        best: the weights that early stopping would restore; empty without it.
-    """
-
-    fingerprint: str
-    progress: dict[str, Any]
-    weights: Arrays
-    optimizer: Arrays
-    best: Arrays
+    fingerprint: str  # of what it belongs to: data, parameters, code and library versions
+    progress: dict[str, Any]  # what JSON can hold, the history among it
+    weights: Arrays  # of the model, in its own order
+    optimizer: Arrays  # its state, in its own order
+    best: Arrays  # the weights that early stopping would restore; empty without it
 
 
 def save(checkpoint: Checkpoint) -> None:

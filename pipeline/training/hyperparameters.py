@@ -116,19 +116,12 @@ class TrainParams(Section):
 
 
 class Phase(NamedTuple):
-    """Epochs that follow one schedule.
+    """Epochs that follow one schedule."""
 
-    Attributes:
-        first: how many epochs come before it.
-        end: how many epochs there are once it is over.
-        learning_rate: the highest of the schedule.
-        frozen: whether only the head of a known network is trained; nothing stops that early.
-    """
-
-    first: int
-    end: int
-    learning_rate: float
-    frozen: bool = False
+    first: int  # how many epochs come before it
+    end: int  # how many there are once it is over
+    learning_rate: float  # the highest of the schedule
+    frozen: bool = False  # only the head of a known network is trained, and nothing stops it early
 
 
 class Hyperparameters(Section):
