@@ -13,22 +13,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.core.errors import PipelineError
-from pipeline.data import pictures
+from pipeline.data import own, pictures
 from pipeline.data.dataset import Description
 from pipeline.data.idx import Labels
-from pipeline.data.own import (
-    OWN,
-    FolderParams,
-    Own,
-    described,
-    distinct,
-    listed,
-    normal,
-    refuse,
-    tell,
-)
+from pipeline.data.own import FolderParams, Own
 
-PICTURES = OWN / "pictures"
+PICTURES = own.OWN / "pictures"
 SETS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -53,13 +43,13 @@ def find(params: FolderParams) -> Own:
     Raises:
         PipelineError: they are not what can be trained and tested on.
     """
-    given = _is_split(listed(PICTURES))
+    given = _is_split(own.listed(PICTURES))
     parts = [_classes(PICTURES / name) for name in SETS] if given else [_classes(PICTURES)]
-    distinct(chain(*parts))
-    classes = sorted({normal(folder.name) for folder in chain(*parts)})
+    own.distinct(chain(*parts))
+    classes = sorted({own.normal(folder.name) for folder in chain(*parts)})
     count = sum(len(files) for part in parts for files in part.values())
     edge = params.image_size
-    description = described(params, classes, count, edge, edge, params.channels)
+    description = own.described(params, classes, count, edge, edge, params.channels)
     hashed = [sorted(_hashed(part, classes, params.seed)) for part in parts]
     least = 1 if given else 2  # of each class, for one in each set
     for part, members in zip(parts, hashed, strict=True):
@@ -83,28 +73,30 @@ def find(params: FolderParams) -> Own:
 def _is_split(paths: Sequence[Path]) -> bool:
     """Tell whether the user has split the pictures; classes may have the names of sets, too."""
     folders = {path.name: path for path in paths if _is_folder(path)}
-    inner = [path for name, folder in folders.items() if name in SETS for path in listed(folder)]
+    inner = [
+        path for name, folder in folders.items() if name in SETS for path in own.listed(folder)
+    ]
     if folders.keys() != {*SETS} or not any(map(_is_folder, inner)):
         return False
-    tell(STRAY, [path for path in paths if path not in folders.values()])
+    own.tell(STRAY, [path for path in paths if path not in folders.values()])
     return True
 
 
 def _classes(folder: Path) -> Folders:
     strays: list[Path] = []
     classes: Folders = {}
-    for path in listed(folder):
+    for path in own.listed(folder):
         if _is_folder(path):
             classes[path] = list(_pictures(path, strays))
         else:
             strays.append(path)
-    tell(STRAY, strays)
+    own.tell(STRAY, strays)
     return classes
 
 
 def _pictures(folder: Path, strays: list[Path]) -> Iterator[Path]:
     """Yield the pictures of a class, and put what else lies there with the strays."""
-    for path in listed(folder):
+    for path in own.listed(folder):
         if _is_folder(path):
             raise PipelineError(
                 f"{path} is a folder in that of a class; allowed are {PICTURES}/<class>/<picture>, "
@@ -124,7 +116,7 @@ def _is_folder(path: Path) -> bool:
 
 def _hashed(part: Folders, classes: Sequence[str], seed: int) -> Iterator[Picture]:
     for folder, files in part.items():
-        label = classes.index(normal(folder.name))
+        label = classes.index(own.normal(folder.name))
         for path in files:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, lambda: hashlib.sha256(f"{seed}\n".encode()))
@@ -134,7 +126,7 @@ def _hashed(part: Folders, classes: Sequence[str], seed: int) -> Iterator[Pictur
 def _check_numbers(part: Folders, members: Sequence[Picture], least: int) -> None:
     """Check that there are so many pictures of each class, copies not counted."""
     found = Counter(folder for _, folder in {(p.digest, Path(p.path).parent) for p in members})
-    refuse(
+    own.refuse(
         [
             f"{folder} has too few pictures that differ: {found[folder]}, not {least} or more"
             for folder in part
@@ -154,7 +146,7 @@ def _check_copies(sets: Sequence[Sequence[Picture]]) -> None:
                 faults.append(f"{other.path} and {picture.path} are the same, but of two classes")
             elif its_set != name:
                 faults.append(f"{other.path} and {picture.path} are the same, but of both sets")
-    refuse(faults)
+    own.refuse(faults)
 
 
 def _split(members: Sequence[Picture], fraction: float) -> tuple[list[Picture], list[Picture]]:
@@ -189,4 +181,4 @@ def _prepared(
                 several.append(path)
         except PipelineError as error:
             faults.append(str(error))
-    tell("the first picture is taken of a file with several", several)
+    own.tell("the first picture is taken of a file with several", several)
