@@ -1,14 +1,14 @@
 """Reading `params.yaml`: only what a stage declares, checked before any work."""
 
 import difflib
-import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.core.errors import PipelineError
 
@@ -24,102 +24,9 @@ class Section(BaseModel):
 
 Schema = TypeVar("Schema", bound=Section)
 
-
-# Which unquoted scalars are not text: the rules of ruamel.yaml for YAML 1.2, in its order.
-_NOT_TEXT = re.compile(
-    r"""
-      (?P<bool>true|True|TRUE|false|False|FALSE)
-    | (?P<float>[-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+]?[0-9]+)?
-              | [-+]?[0-9][0-9_]*[eE][-+]?[0-9]+
-              | [-+]?\.[0-9_]+([eE][-+][0-9]+)?
-              | [-+]?\.(inf|Inf|INF) | \.(nan|NaN|NAN))
-    | (?P<int>(?!_)([-+]?0b[01_]+ | [-+]?0o?[0-7_]+ | [-+]?[0-9_]+ | [-+]?0x[0-9a-fA-F_]+))
-    | (?P<null>~|null|Null|NULL|)
-    | (?P<date>[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt\ \t].*)?)
-    | (?P<merge><<) | (?P<value>=)
-    """,
-    re.VERBOSE,
-)
-_BASES = {"0b": 2, "0o": 8, "0x": 16}
-_CONVERTERS: dict[str, Callable[[str], bool | int | float | None]] = {
-    "bool": lambda text: text == "true",
-    "int": lambda text: int(text, _BASES.get(text.lstrip("-+")[:2], 10)),
-    "float": lambda text: float(text.replace(".inf", "inf").replace(".nan", "nan")),
-    "null": lambda _: None,
-}
-_LONGEST_NUMBER = 400  # characters
-_DEEPEST = 100  # levels of nesting
-
-
-class _Reader:
-    """Reads a YAML document as DVC does, that is as ruamel.yaml does, with PyYAML's parser in C.
-
-    PyYAML's own loaders follow YAML 1.1, in which `032` is 26 and `yes` is true. What the two
-    libraries may still read differently is refused: tags, anchors, dates, keys that are not text.
-    """
-
-    def __init__(self, text: str, name: str) -> None:
-        self.name = name
-        self.events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
-
-    def document(self) -> Any:
-        """Return what the text holds; None if it is empty."""
-        next(self.events)
-        start = next(self.events)
-        if isinstance(start, yaml.StreamEndEvent):
-            return None
-        if start.version or start.tags:
-            raise self.error(start, "directives (%) are not supported")
-        content = self.value(next(self.events))
-        next(self.events)
-        if not isinstance(after := next(self.events), yaml.StreamEndEvent):
-            raise self.error(after, "a second document is not supported")
-        return content
-
-    def value(self, event: Any, level: int = 0, in_flow: bool = False) -> Any:
-        """Return what begins with `event`, inside [] or {} or not."""
-        if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag:
-            raise self.error(event, "anchors (&), aliases (*) and tags (!) are not supported")
-        if isinstance(event, yaml.ScalarEvent):
-            return self.scalar(event, in_flow)
-        if level == _DEEPEST:
-            raise self.error(event, f"more than {_DEEPEST} levels of nesting are not supported")
-        inside = level + 1, event.flow_style
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = []
-            while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
-                items.append(self.value(item, *inside))
-            return items
-        content: dict[str, Any] = {}
-        while not isinstance(item := next(self.events), yaml.MappingEndEvent):
-            key = self.value(item, *inside)
-            if not isinstance(key, str):
-                raise self.error(item, f"the key {key!r} is not text; put it in quotes")
-            if key in content:
-                raise self.error(item, f"the key {key} is there twice")
-            content[key] = self.value(next(self.events), *inside)
-        return content
-
-    def scalar(self, event: Any, in_flow: bool) -> Any:
-        """Return the text, the number or the like that a scalar stands for."""
-        text: str = event.value
-        if not event.implicit[0]:  # quoted
-            return text
-        if in_flow and (":" in text or "?" in text):
-            raise self.error(event, f"{text[:40]} needs quotes, for its : or ? inside [] or {{}}")
-        kind = _NOT_TEXT.fullmatch(text)
-        if kind is None:
-            return text
-        convert = _CONVERTERS.get(str(kind.lastgroup))
-        try:
-            if convert and len(text) <= _LONGEST_NUMBER:
-                return convert(text.replace("_", "").lower())
-        except ValueError:  # such as `0x_`
-            pass
-        raise self.error(event, f"{text[:40]} is neither a number nor text; put text in quotes")
-
-    def error(self, event: Any, reason: str) -> PipelineError:
-        return PipelineError(f"{self.name}, line {event.start_mark.line + 1}: {reason}")
+DEEPEST = 100  # levels of nesting in YAML
+# What JSON can hold: no dates, and no keys other than text.
+_DOCUMENT = TypeAdapter(dict[str, JsonValue])
 
 
 def load_yaml(path: str) -> dict[str, Any]:
@@ -140,15 +47,37 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     """Return the mapping that YAML text holds, as DVC reads it; errors call it `name`.
 
     Raises:
-        PipelineError: it is not YAML, holds no mapping, or what DVC might read differently.
+        PipelineError: it is not YAML, holds no mapping, or what has no place in parameters.
     """
     try:
-        content = _Reader(text, name).document()
-    except yaml.YAMLError as error:
+        _check_events(text, name)
+        content = YAML(typ="safe").load(text)  # YAML 1.2; PyYAML's loaders take `032` for 26
+        str(content)  # an error where a number has thousands of digits
+    except (yaml.YAMLError, YAMLError, ValueError) as error:
         raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise PipelineError(f"{name} holds {type(content).__name__}, not a mapping of parameters")
-    return content
+    try:
+        return _DOCUMENT.validate_python(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"][::2]))  # between the keys are their types
+        raise PipelineError(f"{name}: {place}: {fault['input']} needs quotes to be text") from None
+
+
+def _check_events(text: str, name: str) -> None:
+    """Refuse what makes a short text large in memory, or a deep one overflow the stack."""
+    level = 0
+    event: Any
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        line = f"{name}, line {event.start_mark.line + 1}"
+        if any(getattr(event, kind, None) for kind in ("anchor", "tag", "tags", "version")):
+            reason = "anchors (&), aliases (*), tags (!) and directives (%) are not supported"
+            raise PipelineError(f"{line}: {reason}")
+        if level > DEEPEST:
+            raise PipelineError(f"{line}: more than {DEEPEST} levels of nesting are not supported")
 
 
 def check_params(schema: type[Schema], params: dict[str, Any]) -> Schema:

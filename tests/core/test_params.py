@@ -72,7 +72,7 @@ from tests.training.test_models import TRANSFER
         (
             "preprocess",
             {"preprocess.seed": datetime.date(2024, 1, 2)},
-            ["line", "2024-01-02 is neither a number nor text"],
+            ["preprocess.seed: 2024-01-02 needs quotes to be text"],
         ),
         ("plot", {"plot.mistakes": 1000}, ["plot.mistakes is 1000", "less than or equal to 100"]),
     ],
@@ -113,7 +113,7 @@ def test_another_family_needs_other_parameters(finished: Project) -> None:
     ("text", "expected"),
     [
         ("seed: [", "not valid YAML"),
-        ("seed: 2024-13-45", "line 1: 2024-13-45 is neither a number nor text"),
+        ("seed: 2024-13-45", "not valid YAML: month must be in 1..12"),
         ("", "holds NoneType, not a mapping"),
         ("- seed", "holds list, not a mapping"),
         ("seed: 0", "preprocess is missing"),

@@ -1,6 +1,7 @@
 """A stage reads YAML as DVC does, or refuses it by name: held to DVC's own loader."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -173,28 +174,22 @@ def test_the_ways_of_other_editors_are_read(file: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("a: 1\nb: 2\na: 3\n", ", line 3: the key a is there twice"),
-        ("a: {b: 1, b: 1}\n", ", line 1: the key b is there twice"),
-        ("a: 1\n1: 2\n", ", line 2: the key 1 is not text; put it in quotes"),
-        ("true: 2\n", ", line 1: the key True is not text; put it in quotes"),
-        ("? [a]\n: 1\n", ", line 1: the key ['a'] is not text; put it in quotes"),
-        (
-            "a: 2020-01-01\n",
-            ", line 1: 2020-01-01 is neither a number nor text; put text in quotes",
-        ),
-        ("a: 0x_\n", ", line 1: 0x_ is neither a number nor text; put text in quotes"),
-        ("a: {<<: {b: 1}}\n", ", line 1: << is neither a number nor text; put text in quotes"),
-        (f"a: {'1' * 5000}\n", f", line 1: {'1' * 40} is neither a number nor text; "),
-        (f"a: 0x{'f' * 9000}\n", f", line 1: 0x{'f' * 38} is neither a number nor text; "),
-        ("a: &x 1\n", ", line 1: anchors (&), aliases (*) and tags (!) are not supported"),
-        ("a: !!int '1'\n", ", line 1: anchors (&), aliases (*) and tags (!) are not supported"),
-        (
-            "a: !!python/object/apply:os.abort []\n",
-            ", line 1: anchors (&), aliases (*) and tags (!)",
-        ),
-        ("%YAML 1.1\n---\na: yes\n", ", line 1: directives (%) are not supported"),
-        ("a: 1\n---\na: 2\n", ", line 2: a second document is not supported"),
-        ("a: [b, http://c]\n", ", line 1: http://c needs quotes, for its : or ? inside [] or {}"),
+        ("a: 1\nb: 2\na: 3\n", " is not valid YAML: .* duplicate key .* line 3, column 1"),
+        ("a: {b: 1, b: 1}\n", " is not valid YAML: .* duplicate key .* line 1"),
+        ("a: 1\n1: 2\n", ": 1: 1 needs quotes to be text"),
+        ("a: {true: 2}\n", ": a.1: True needs quotes to be text"),
+        ("a: [b: {[c]: 1}]\n", r": a.0.b.\('c',\): \('c',\) needs quotes to be text"),
+        ("a: 2020-01-01\n", ": a: 2020-01-01 needs quotes to be text"),
+        ("a: 2020-13-45\n", " is not valid YAML: month must be in 1..12"),
+        ("a: 0x_\n", " is not valid YAML: invalid literal"),
+        (f"a: {'1' * 5000}\n", " is not valid YAML: Exceeds the limit"),
+        (f"a: 0x{'f' * 9000}\n", " is not valid YAML: Exceeds the limit"),
+        ("a: &x 1\n", r", line 1: anchors \(&\), aliases \(\*\), tags \(!\) and directives"),
+        ("a: *x\n", ", line 1: anchors"),
+        ("a: !!int '1'\n", ", line 1: anchors"),
+        ("a: !!python/object/apply:os.abort []\n", ", line 1: anchors"),
+        ("%YAML 1.1\n---\na: yes\n", ", line 1: anchors"),
+        ("a: 1\n---\na: 2\n", " is not valid YAML: expected a single document"),
         ("a: [1\n", " is not valid YAML: "),
         ("a: 1\n\tb: 2\n", " is not valid YAML: "),
         ("a: \0\n", " is not valid YAML: unacceptable character #x0000"),
@@ -204,13 +199,13 @@ def test_the_ways_of_other_editors_are_read(file: Path, content: str) -> None:
         (b"a: \xff\n", " is not encoded in UTF-8"),
     ],
 )
-def test_what_could_be_read_differently_is_refused(
+def test_what_parameters_cannot_be_is_refused(
     file: Path, content: str | bytes, reason: str
 ) -> None:
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(PipelineError) as error:
         load_yaml(str(file))
-    assert str(error.value).startswith(f"{file}{reason}")
+    assert re.match(re.escape(str(file)) + reason, str(error.value))
     assert len(str(error.value).splitlines()) == 1
 
 
