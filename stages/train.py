@@ -8,14 +8,7 @@ from pathlib import Path
 from pipeline.core import stage, tensorflow_runtime
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_model
 from pipeline.core.guard import Inputs
-from pipeline.data.dataset import (
-    DESCRIPTION,
-    MODEL_DESCRIPTION,
-    TRAIN,
-    VALIDATION,
-    load,
-    load_description,
-)
+from pipeline.data import dataset
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import History
 from pipeline.training.hyperparameters import Hyperparameters
@@ -30,8 +23,9 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     tensorflow_runtime.start(jit_compile=params.jit_compile)
     from pipeline.training import fit, models  # these import TensorFlow
 
-    description = load_description(DESCRIPTION)
-    train_set, validation_set = load(TRAIN, description), load(VALIDATION, description)
+    description = dataset.load_description(dataset.DESCRIPTION)
+    train_set = dataset.load(dataset.TRAIN, description)
+    validation_set = dataset.load(dataset.VALIDATION, description)
     model = models.build(params, description)
     write_results = partial(write_history, params, description.source, model.count_params())
     started = time.perf_counter(), time.process_time()
@@ -52,7 +46,7 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     )
     write_results(history)
     write_model(Path("models/model.keras"), models.finished(model, params))
-    description.write(MODEL_DESCRIPTION)
+    description.write(dataset.MODEL_DESCRIPTION)
 
 
 def write_history(params: Hyperparameters, source: str, parameters: int, history: History) -> None:

@@ -25,8 +25,10 @@ def augment(images: Images, params: AugmentationParams, rng: np.random.Generator
 
 def flip(images: Images, rng: np.random.Generator) -> Images:
     """Turn each image left to right with probability 1/2."""
-    flipped = rng.random(len(images)) < 0.5
-    return np.where(_along(flipped, images), images[:, :, ::-1], images)
+    chosen = rng.random(len(images)) < 0.5
+    flipped = images.copy()
+    flipped[chosen] = images[chosen, :, ::-1]
+    return flipped
 
 
 def shift(images: Images, pixels: int, rng: np.random.Generator) -> Images:
@@ -53,11 +55,6 @@ def erase(images: Images, share: float, rng: np.random.Generator) -> Images:
     varied = images.copy()
     varied[erased] = rng.random(varied[erased].shape, np.float32)
     return varied
-
-
-def _along(values: NDArray[np.bool_], images: Images) -> NDArray[np.bool_]:
-    """Give a value for each image the dimensions that the images have."""
-    return values.reshape(-1, *(1,) * (images.ndim - 1))
 
 
 def _span(size: int, lengths: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.bool_]:

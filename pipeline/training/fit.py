@@ -11,16 +11,8 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Inputs
 from pipeline.data.dataset import Dataset
-from pipeline.training import checkpoint, optimizers, transfer
+from pipeline.training import callbacks, checkpoint, optimizers, transfer
 from pipeline.training.batches import TrainingBatches, validation_batches
-from pipeline.training.callbacks import (
-    Checkpointing,
-    Divergence,
-    LearningRate,
-    Progress,
-    Seeding,
-    TargetAccuracy,
-)
 from pipeline.training.checkpoint import Checkpoint, History
 from pipeline.training.hyperparameters import Hyperparameters, Phase, TrainParams, TransferParams
 
@@ -97,14 +89,14 @@ def fit(
             steps_per_epoch=batches.chunks,
             validation_data=validation_batches(validation),
             callbacks=[
-                Seeding(params.seed),
-                LearningRate(schedule),
-                Divergence(),
-                *([TargetAccuracy(target)] if target else []),
+                callbacks.Seeding(params.seed),
+                callbacks.LearningRate(schedule),
+                callbacks.Divergence(),
+                *([callbacks.TargetAccuracy(target)] if target else []),
                 *([early_stopping] if early_stopping else []),
-                Checkpointing(inputs, history, going_on, early_stopping),
+                callbacks.Checkpointing(inputs, history, going_on, early_stopping),
                 keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: on_epoch(history)),
-                Progress(len(history), params.train.epochs, label),
+                callbacks.Progress(len(history), params.train.epochs, label),
             ],
             shuffle=False,
             verbose=0,
