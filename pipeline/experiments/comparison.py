@@ -75,11 +75,8 @@ def _class(correct: Correct, other_correct: Correct) -> dict[str, Any]:
 def _compare_groups(base: Run, other: Run) -> dict[str, Any]:
     runs = (base, other)
     groups = accuracies_by_seed(runs)
-    recipes = [run.recipe() for run in runs]
-    if all(recipes) and recipes[0][1] == recipes[1][1]:
-        raise PipelineError(
-            f"{base.name} and {other.name} differ by seed alone: they are one group"
-        )
+    if len({recipe[1] for recipe in (run.recipe() for run in runs) if recipe}) == 1:
+        raise PipelineError(f"{base.name} and {other.name} are of one group: they differ by seed")
     for run, accuracies in zip(runs, groups, strict=True):
         if len(accuracies) < 2:
             raise PipelineError(
