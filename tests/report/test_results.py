@@ -14,7 +14,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import RAW_FILES
 from pipeline.report import results
 from pipeline.report.results import CALIBRATION, HISTORY, METRICS, TRAINING
-from tests.conftest import ROOT, Project
+from tests.project import ROOT, Project
 
 IMAGES = 10_000  # of which the committed results are
 FILES = (METRICS, TRAINING, HISTORY, CALIBRATION)
