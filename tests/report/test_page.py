@@ -116,7 +116,7 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
     assert "synthetic" in browser.texts("h1")[0]
     assert "101,770 weights" in body
     assert "trained for all 2 epochs" in body
-    layers = [row.text for row in browser.find("#model tbody tr")]
+    layers = [row.text for row in browser.find("#layers tbody tr")]
     assert layers == [
         "images InputLayer 28 \u00d7 28 0",
         "flatten Flatten 784 0",
@@ -132,8 +132,9 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
         "train.epochs": "2",
     }
     declared = yaml.safe_load((finished.path / "dvc.yaml").read_text())["stages"]["plot"]["params"]
-    browser.find("#run summary")[0].click()
-    listed = [name.partition(".")[0] for name in browser.texts("#run details tbody th")]
+    browser.find("#run details:last-child summary")[0].click()
+    parameters = browser.texts("#run details:last-child tbody th")
+    listed = [name.partition(".")[0] for name in parameters]
     assert set(listed) == {name.partition(".")[0] for name in declared}
 
 
