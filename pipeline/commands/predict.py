@@ -169,6 +169,8 @@ def _classified(
 def _about(run: Run, description: Description) -> dict[str, Any]:
     """Return which model it is, its validation accuracy None where that is not recorded."""
     try:
+        if run.commit is None:
+            run.read(str(MODEL))  # an error where it is not the one that is recorded
         metrics = run.metrics().by_name() if run.recipe() else {}
     except PipelineError:
         metrics = {}
