@@ -87,7 +87,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if subjects:
             name = f"{MODEL} of {run.name}" if run.commit else ""
             model = load_model(model_path, description, name=name)
-            predictions = _classified(model, subjects, _novelty(model, file, description))
+            predictions = _classified(model, subjects, file, description)
     about = _about(run, description)
     if predictions and description.source == "synthetic":
         print("warning: the model was trained on synthetic images", file=sys.stderr)
@@ -144,25 +144,20 @@ def _files(run: Run) -> Iterator[Callable[[Path], Path]]:
         yield copied
 
 
-def _novelty(
-    model: "keras.Model", file: Callable[[Path], Path], description: Description
-) -> Novelty | None:
-    """Return what tells pictures that are none of the classes; None where nothing can, with why."""
+def _classified(
+    model: "keras.Model",
+    subjects: Sequence[Subject],
+    file: Callable[[Path], Path],
+    description: Description,
+) -> list[Prediction]:
+    images = np.stack([subject.pixels for subject in subjects])
+    novel: list[bool | None] = [None] * len(subjects)
     try:
-        return Novelty(model, load(file(VALIDATION), description).images)
+        novelty = Novelty(model, load(file(VALIDATION), description).images)
+        novel = (novelty.distances(images) > novelty.threshold).tolist()
     except PipelineError as error:
         reason = printable(str(error))
         print(f"note: it cannot say whether a picture is none of these: {reason}", file=sys.stderr)
-        return None
-
-
-def _classified(
-    model: "keras.Model", subjects: Sequence[Subject], novelty: Novelty | None
-) -> list[Prediction]:
-    images = np.stack([subject.pixels for subject in subjects])
-    novel = [None] * len(subjects)
-    if novelty:
-        novel = (novelty.distances(images) > novelty.threshold).tolist()
     return list(map(Prediction, subjects, predict(model, images), novel))
 
 
