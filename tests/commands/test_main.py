@@ -36,8 +36,16 @@ def test_standard_streams_may_be_closed(finished: Project, command: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_what_dvc_itself_would_print_may_have_no_place(finished: Project) -> None:
+    done = finished.run("bash", "-c", "python -m pipeline compare HEAD 2>&-")
+    assert done.returncode == 0
+    assert "workspace is identical to HEAD" in done.stdout
+
+
 @pytest.mark.parametrize(
-    "home", [["-u", "HOME"], ["HOME=/proc"]], ids=["none", "not to be written"]
+    "home",
+    [["-u", "HOME"], ["HOME=/proc"], ["HOME=/dev/null"]],
+    ids=["none", "not to be written", "no folder"],
 )
 def test_a_user_without_name_or_home(project: Project, home: list[str]) -> None:
     """DVC itself would end in a traceback."""
