@@ -9,7 +9,7 @@ from types import FrameType
 
 from pipeline.commands import compare, data, predict, preset, results, run, seeds, start, verify
 from pipeline.core import process
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, printable
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (PipelineError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
