@@ -39,7 +39,8 @@ def execute(arguments: argparse.Namespace) -> int:
         raise PipelineError(f"N is {arguments.count}; it has to be 1 to {MOST:,}")
     check_not_shallow()
     check_queue()
-    chosen = arguments.preset.split(",") if arguments.preset else [None]
+    named = arguments.preset is not None
+    chosen = list(dict.fromkeys(arguments.preset.split(","))) if named else [None]
     for preset in chosen:
         _check_params(preset, arguments.set_param)
     prefixes = _prefixes(arguments.name, chosen)

@@ -93,7 +93,7 @@ def with_settings(
     from hydra.errors import HydraException
 
     changed = copy.deepcopy(params)
-    if preset:
+    if preset is not None:
         found = find(preset)
         changed |= {"model": found.model, "train": found.train}
     try:
