@@ -112,9 +112,8 @@ def _decode(path: Path, edge: int | None) -> Image.Image:
     with _opened(path) as image:
         if edge is not None:
             image.draft(None, (edge, edge))
-        deep = ";16" in str(
-            getattr(image, "tile", "")
-        )  # colours of 16 bits, which Pillow cuts off after 8
+        # Colours of 16 bits, which Pillow cuts off after 8.
+        deep = ";16" in str(getattr(image, "tile", ""))
         ImageOps.exif_transpose(image, in_place=True)  # loads it, too
         if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
             image = _eight_bits(image)
