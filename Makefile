@@ -28,7 +28,7 @@ lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@lint-imports --no-cache --no-logo
 
 lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt, pinned with hashes
-	@for set in requirements requirements-dev; do \
+	@for set in requirements requirements-search requirements-dev; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
