@@ -48,6 +48,17 @@ def _bring_added_data(folder: Path) -> None:
     local.unlink()  # or a stage could take from the cache what it has to make
 
 
+def reachable(mirrors: object) -> bool:
+    """Tell whether Fashion-MNIST can be had; so, too, where `mirrors` is not a list."""
+    if not isinstance(mirrors, list):
+        return True  # it is this that is wrong, and the stage says so
+    try:
+        fashion_mnist.fetch(mirrors)
+    except fashion_mnist.UnreachableError:
+        return False
+    return True
+
+
 def data_in_reach() -> dict[str, str]:
     """Return the variable by which a copy of the project finds the data that is in reach."""
     place = next(fashion_mnist.local_places(), "https://")

@@ -20,6 +20,7 @@ from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.results import TRAINED
+from pipeline.experiments.revisions import experiments
 from pipeline.experiments.runs import Run
 from pipeline.experiments.search_space import Choice, Search, load
 from pipeline.experiments.trials import Outcome, Trial
@@ -28,7 +29,7 @@ FOLDER = Path(".dvc/tmp/search")
 DIGITS = 4  # significant ones of a proposed number: enough, and easy to read
 
 Execute = Callable[[Sequence[Trial]], Iterator[Outcome]]
-Values = dict[str, str | float]  # metrics by their dotted names
+Scores = dict[str, float]  # metrics by their dotted names
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -74,24 +75,29 @@ class Study:
         values = {trial.number: trial.value for trial in complete if trial.value is not None}
         return [self.record.trials[number] for number in self._sorted(values)]
 
-    def experiment(self, trial: FrozenTrial) -> str:
-        """Return the name of the experiment of a trial."""
-        return f"{self.name}-{trial.number}"
+    def names(self) -> dict[int, str]:
+        """Return the names of the trials' last experiments; what was there before keeps its own."""
+        known = {commit: name for name, commit in experiments()}
+        return {
+            trial.number: known.get(trial.user_attrs.get("commit", ""), self._experiment(trial))
+            for trial in self.record.trials
+        }
 
-    def differences(self, trial: FrozenTrial) -> presets.Values:
-        """Return the parameters of a trial that differ from those of its preset."""
+    def differences(self, trial: FrozenTrial) -> str:
+        """Return in what parameters a trial differs from its preset, as `name=value, ...`."""
         preset, chosen = self.search.chosen(trial.params)
         defaults = presets.find(preset).values
-        return {name: value for name, value in chosen.items() if defaults[name] != value}
+        different = {name: value for name, value in chosen.items() if defaults[name] != value}
+        return ", ".join(presets.settings(different)) or "nothing"
 
-    def confirm(self, trial: FrozenTrial) -> dict[int, Values]:
+    def confirm(self, trial: FrozenTrial) -> dict[int, Scores]:
         """Run a trial again under seeds it was not chosen on, and return the metrics by seed.
 
         Raises:
             PipelineError: one of them fails.
         """
         first = load_yaml(PARAMS_FILE)["seed"] + 1
-        name, settings = self.experiment(trial), self._settings(trial)
+        name, settings = self._experiment(trial), self._settings(trial)
         seeds = {
             Trial(f"{name}-seed-{seed}", (*settings, f"seed={seed}")): seed
             for seed in range(first, first + self.search.confirmation_seeds)
@@ -100,9 +106,11 @@ class Study:
         for outcome in self.execute(list(seeds)):
             if outcome.commit is None:
                 raise PipelineError(f"{outcome.trial.name} failed: {outcome.error}")
-            run = Run(outcome.trial.name, outcome.commit)
-            found[seeds[outcome.trial]] = run.metrics().by_name()
+            found[seeds[outcome.trial]] = _scores(outcome.trial.name, outcome.commit)
         return dict(sorted(found.items()))
+
+    def _experiment(self, trial: FrozenTrial) -> str:
+        return f"{self.name}-{trial.number}"
 
     def _told(self) -> list[FrozenTrial]:
         """Return the trials of the batches that are over."""
@@ -135,7 +143,7 @@ class Study:
         steps = {trial.number: epochs or self._epochs(trial) for trial in trials}
         missing = {
             Trial(
-                self.experiment(trial) + (f"-at-{epochs}" if epochs else ""),
+                self._experiment(trial) + (f"-at-{epochs}" if epochs else ""),
                 self._settings(trial, epochs),
             ): trial.number
             for trial in trials
@@ -155,8 +163,8 @@ class Study:
         if outcome.commit is None:
             self.storage.set_trial_user_attr(trial, "error", outcome.error)
             return
-        value = Run(outcome.trial.name, outcome.commit).metrics().by_name().get(self.search.metric)
-        if not isinstance(value, float):
+        scores = _scores(outcome.trial.name, outcome.commit)
+        if self.search.metric not in scores:
             raise PipelineError(
                 f"{outcome.trial.name} has no {self.search.metric}: there are no validation images"
             )
@@ -164,7 +172,7 @@ class Study:
             key = f"processor_seconds of {epochs} epochs"
             self.storage.set_trial_user_attr(trial, key, float(times[2]))
         self.storage.set_trial_user_attr(trial, "commit", outcome.commit)
-        self.storage.set_trial_intermediate_value(trial, epochs, value)
+        self.storage.set_trial_intermediate_value(trial, epochs, scores[self.search.metric])
 
     def _settings(self, trial: FrozenTrial, epochs: int | None = None) -> tuple[str, ...]:
         preset, chosen = self.search.chosen(trial.params)
@@ -215,6 +223,11 @@ def propose(search: Search, told: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     for _ in range(search.batch):
         search.suggest(study.ask())
     return [_rounded(trial) for trial in study.trials[len(told) :]]
+
+
+def _scores(name: str, commit: str) -> Scores:
+    metrics = Run(name, commit).metrics().by_name()
+    return {key: value for key, value in metrics.items() if isinstance(value, float)}
 
 
 def _sampler(search: Search, batch: int) -> optuna.samplers.BaseSampler:
