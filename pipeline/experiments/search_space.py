@@ -216,15 +216,16 @@ def _check(name: str, space: Space, pruning: Pruning | None) -> None:
             )
     ranges = dict(space)
     if pruning:
-        rungs = [*pruning.epochs, preset.train["epochs"]]
-        if "train.epochs" in space:
-            raise PipelineError("train.epochs is what pruning sets; leave it out")
+        full = space["train.epochs"].ends() if "train.epochs" in space else [preset.train["epochs"]]
+        if len(full) > 1:
+            raise PipelineError("pruning sets train.epochs; give it one value, or none")
+        rungs = [*pruning.epochs, *full]
         if rungs != sorted(set(rungs)):
             raise PipelineError(
                 f"pruning.epochs is {pruning.epochs}; each has to be above the one before, "
-                f"and the last below the {rungs[-1]} epochs of the preset"
+                f"and the last below the {rungs[-1]} epochs in full"
             )
-        ranges["train.epochs"] = Choice(type="choice", choices=[*rungs])
+        ranges["train.epochs"] = Choice(type="choice", choices=rungs)
     first = {parameter: found.ends()[0] for parameter, found in ranges.items()}
     for parameter, found in ranges.items():
         for value in found.ends():
