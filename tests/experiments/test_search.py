@@ -73,7 +73,7 @@ def test_a_sampler_learns() -> None:
 
     def last(sampler: str) -> float:
         found = proposals(described(sampler=sampler, trials=48))[-12:]
-        return sum(abs(trial["train.learning_rate"] - 0.002) for trial in found)
+        return float(sum(abs(trial["train.learning_rate"] - 0.002) for trial in found))
 
     assert last("tpe") < 0.5 * last("random")
 
