@@ -1,17 +1,19 @@
 """Search parameters that are better on the validation images, as a search file says."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
+from pipeline.commands import _cluster
 from pipeline.commands._table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments.copies import reachable
-from pipeline.experiments.executor import Cluster, run
-from pipeline.experiments.revisions import check_not_shallow, resolve
+from pipeline.experiments.executor import run
+from pipeline.experiments.revisions import resolve
 
 if TYPE_CHECKING:
     from pipeline.experiments.search import Scores, Study
@@ -22,7 +24,7 @@ BEST = 5  # how many trials are listed
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take the search file, and where its trials run."""
     parser.add_argument("file", nargs="?", type=Path, default=Path("search.yaml"), metavar="FILE")
-    parser.add_argument("--workers", type=int, metavar="N", help="how many trials at once")
+    _cluster.configure(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -31,12 +33,10 @@ def execute(arguments: argparse.Namespace) -> int:
         from pipeline.experiments import search, search_page
     except ModuleNotFoundError as error:
         raise PipelineError(f"{error.name} is not installed; `make search` installs it") from None
-    check_not_shallow()
-    commit, cluster = resolve("HEAD"), Cluster(workers=arguments.workers)
+    commit = resolve("HEAD")
+    execute = partial(run, revision=commit, cluster=_cluster.cluster(arguments))
     with alone("search"):
-        study = search.open_study(
-            arguments.file, commit, _data(), lambda trials: run(trials, commit, cluster)
-        )
+        study = search.open_study(arguments.file, commit, _data(), execute)
         for _ in study.batches():
             search_page.write(study, {})
         if not study.ranking():
