@@ -54,11 +54,11 @@ def without_training(project: Project) -> Project:
     for name, stage in declared["stages"].items():
         stage["cmd"] = f"python stage.py {name}"
     (project.path / "dvc.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
-    (project.path / "data/own").mkdir(exist_ok=True)
+    (project.path / "dvc.lock").unlink()
     project.set_params({"data.source": "synthetic"})
     project.commit("Stages that train nothing")
     return project
 
 
 def write_search(project: Project, **changes: Any) -> None:
-    (project.path / "search.yaml").write_text(yaml.safe_dump(SEARCH | changes))
+    (project.path / "search.yaml").write_text(yaml.safe_dump(SEARCH | changes, sort_keys=False))
