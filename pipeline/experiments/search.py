@@ -7,6 +7,7 @@ at once, however fast, and however often the search is killed, trials and winner
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -205,9 +206,12 @@ def open_study(path: Path, commit: str, settings: tuple[str, ...], execute: Exec
     name = f"{path.stem}-{short_hash([content, commit, settings])[:6]}"
     FOLDER.mkdir(parents=True, exist_ok=True)
     storage = RDBStorage(f"sqlite:///{FOLDER}/studies.db")
-    record = optuna.create_study(
-        storage=storage, study_name=name, direction=search.direction, load_if_exists=True
-    )
+    new = partial(optuna.create_study, storage=storage, study_name=name, direction=search.direction)
+    record = new(load_if_exists=True)
+    if not any(trial.intermediate_values for trial in record.trials):
+        # What made all trials fail may be over; one that fails among others stays as it is.
+        optuna.delete_study(study_name=name, storage=storage)
+        record = new()
     return Study(search, settings, record, storage, execute)
 
 

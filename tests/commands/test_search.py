@@ -190,10 +190,15 @@ def test_several_presets_are_searched_together(untrained: Project, tmp_path: Pat
 
 
 @pytest.mark.exhaustive
-def test_where_every_trial_fails_it_says_so(untrained: Project, tmp_path: Path) -> None:
+def test_where_every_trial_fails_it_says_so_and_tries_again(
+    untrained: Project, tmp_path: Path
+) -> None:
     project = untrained.clone(tmp_path / "project")
-    space = {"mlp": {"train.learning_rate": {"type": "float", "low": 0.01, "high": 0.1}}}
+    space = {"mlp": {"train.learning_rate": {"type": "float", "low": 0.001, "high": 0.002}}}
     write_search(project, trials=2, space=space)
+    python = tmp_path / "python"  # as where the environment is not as it should be
+    python.write_text("#!/bin/sh\necho the environment is broken\nexit 1\n")
+    python.chmod(0o755)
     done = project.run(*COMMAND)
     assert done.returncode == 1
     assert re.search(r"error: all trials of search-\w+ failed: pages/search.html says", done.stderr)
