@@ -9,12 +9,14 @@ from tests.project import Project
 # Writes the outputs of a stage, the metrics a function of learning rate, epochs and seed: best at
 # a learning rate of 0.002, and none at all above 0.008, as where training diverges.
 STAGE = """
-import json, math, sys
+import json, math, os, sys
 from pathlib import Path
 import yaml
 
 name, params = sys.argv[1], yaml.safe_load(Path("params.yaml").read_text())
 rate = params["train"]["learning_rate"]
+if "BROKEN" in os.environ:
+    sys.exit("error: the environment is broken")
 if name == "train":
     if rate > 0.008:
         sys.exit("error: the loss is not a number")
