@@ -97,11 +97,16 @@ def _run(
     own = git("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
     source = worker.Source(remote or own, prefix(), commit, remote is not None)
     futures = {
-        # The scheduler may know a key from another command that was cut off.
         client.submit(
-            worker.run, trial, source, key=f"{trial.name}-{uuid4()}", retries=RETRIES
+            worker.run,
+            trial,
+            source,
+            # The scheduler may know the name from a command that was cut off.
+            key=f"{trial.name}-{uuid4()}",
+            priority=-number,
+            retries=RETRIES,
         ): trial
-        for trial in trials
+        for number, trial in enumerate(trials)
     }
     for future in as_completed(futures):
         trial = futures.pop(future)
