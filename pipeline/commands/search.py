@@ -12,7 +12,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments.copies import reachable
-from pipeline.experiments.executor import run
+from pipeline.experiments.executor import kept, run
 from pipeline.experiments.revisions import resolve
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def execute(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise PipelineError(f"{error.name} is not installed; `make search` installs it") from None
     commit = resolve("HEAD")
-    execute = partial(run, revision=commit, cluster=_cluster.cluster(arguments))
-    with alone("search"):
+    with alone("search"), kept(_cluster.cluster(arguments)) as cluster:
+        execute = partial(run, revision=commit, cluster=cluster)
         study = search.open_study(arguments.file, commit, _data(), execute)
         for _ in study.batches():
             search_page.write(study, {})

@@ -4,10 +4,11 @@ import importlib.util
 import ipaddress
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -50,12 +51,22 @@ class Cluster:
         workers: how many trials at once, in a cluster of its own; None for as many as fit.
         insecure: whether a scheduler on another machine may do without TLS.
         certificates: for a scheduler at `tls://`.
+        connect: where `kept` keeps a connection, gives that.
     """
 
     scheduler: str | None = None
     workers: int | None = None
     insecure: bool = False
     certificates: Certificates = Certificates()
+    connect: Callable[[], "Client"] | None = None
+
+
+@contextmanager
+def kept(cluster: Cluster) -> Iterator[Cluster]:
+    """Give a cluster whose workers start with the first trial and stay until the block ends."""
+    with ExitStack() as stack:
+        connect = cache(lambda: stack.enter_context(_connected(cluster, sys.maxsize)))
+        yield replace(cluster, connect=connect)
 
 
 def run(trials: Sequence[Trial], revision: str, cluster: Cluster) -> Iterator[Outcome]:
@@ -133,6 +144,9 @@ def _describe(error: BaseException) -> str:
 @contextmanager
 def _connected(cluster: Cluster, trials: int) -> Iterator["Client"]:
     """Connect to the scheduler, or to one with workers of our own for so many trials."""
+    if cluster.connect:
+        yield cluster.connect()
+        return
     try:
         from dask.system import CPU_COUNT
         from distributed import Client, LocalCluster, Security
