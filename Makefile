@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint lock bench screenshot clean
+.PHONY: help run search test test-all lint lock bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -14,6 +14,8 @@ help:  ## List the targets
 
 run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
+
+search: $(VENV)/installed-search  ## Also install what runs many experiments at once: Dask and Optuna
 
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
 	@pytest $(WORKERS)
@@ -60,6 +62,10 @@ $(VENV)/installed: requirements.txt
 		{ echo "Python's venv is missing; on Debian: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@echo 'Installing the pinned packages into $(VENV): a minute or two, and 2.5 GB'
+	$(VENV)/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+$(VENV)/installed-search: requirements-search.txt $(VENV)/installed
 	$(VENV)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@
 
