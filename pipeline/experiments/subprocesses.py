@@ -87,6 +87,7 @@ def _ended_with_this_process(group: int) -> Iterator[None]:
     """In this block, let a process group end when this process does, by SIGKILL as well."""
     with subprocess.Popen(
         ["sh", "-c", WATCH, "sh", str(group)],
+        cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

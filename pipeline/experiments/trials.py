@@ -40,7 +40,8 @@ class Outcome:
         commit: the experiment's; None if the trial failed.
         error: why it failed: the last lines that it printed; empty if it did not.
         new: False where the repository had the experiment already.
-        log: what DVC and the stages printed; empty where it was not run here and now.
+        log: what DVC and the stages printed; empty where it was not run now.
+        machine: what it ran on; empty where it was not run now.
     """
 
     trial: Trial
@@ -48,6 +49,7 @@ class Outcome:
     error: str = ""
     new: bool = True
     log: str = ""
+    machine: str = ""
 
     def accuracy(self) -> float | None:
         """Return the validation accuracy; None where it failed or has no validation images."""

@@ -11,6 +11,7 @@ from distributed import get_worker
 from distributed.core import Status
 
 from pipeline.core.errors import PipelineError
+from pipeline.experiments import environment
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.copies import bring_added_data, data_in_reach
 from pipeline.experiments.revisions import git
@@ -76,7 +77,8 @@ def _run_in_clone(trial: Trial, source: Source, root: Path) -> Outcome:
         if ended:
             raise PipelineError(f"{trial.name}: dvc push fails: {printed.strip()}")
     _git(root, "push", "--quiet", "origin", ref)  # the last, so that what is there is complete
-    return Outcome(trial, commit=_git(root, "rev-parse", ref).strip(), log=log)
+    commit = _git(root, "rev-parse", ref).strip()
+    return Outcome(trial, commit, log=log, machine=environment.summary())
 
 
 def _check_out(source: Source, root: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.commands.test_verify import working_in
-from tests.project import Project, environment, kill
+from tests.project import Project
 
 # Runs a trial for each argument: its name, and after a colon what is set.
 DRIVER = """
@@ -113,7 +113,9 @@ def test_each_trial_is_recorded_and_none_stops_the_others(small: Project) -> Non
     done = run(small, *trials, "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert small.ok(*EXPERIMENTS).split() == ["one", "two"]
-    assert small.in_experiment("two", "metrics/evaluate.json") == '{"validation": {"accuracy": 0.2}}'
+    assert (
+        small.in_experiment("two", "metrics/evaluate.json") == '{"validation": {"accuracy": 0.2}}'
+    )
     assert "one: validation accuracy 0.1\n" in done.stdout
     assert "evaluate: 13 epochs bring no luck\n" in done.stdout.partition("bad failed: ")[2]
     assert small.ok("git", "rev-parse", "HEAD") == head
@@ -141,7 +143,14 @@ def worker_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_what_is_interrupted_goes_on(small: Project, number: signal.Signals) -> None:
     """Ctrl-C reaches the whole group, as in a terminal; the others the driver alone."""
     trials = ("first:seed=2", "slow:seed=1;train.epochs=7", "third:seed=3", "--workers", "1")
