@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from pipeline.commands import compare, data, predict, preset, results, run, seeds, start, verify
+from pipeline.commands import (
+    compare,
+    data,
+    predict,
+    preset,
+    results,
+    run,
+    search,
+    seeds,
+    start,
+    verify,
+)
 from pipeline.core import process
 from pipeline.core.errors import PipelineError, printable
 
@@ -16,7 +27,7 @@ def main() -> int:
     """Run the command that the user names and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for module in (run, data, preset, predict, compare, seeds, results, verify, start):
+    for module in (run, data, preset, predict, compare, seeds, search, results, verify, start):
         name = module.__name__.rsplit(".", 1)[-1]
         summary = (module.__doc__ or "").splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)

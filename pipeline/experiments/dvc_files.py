@@ -80,7 +80,9 @@ def hashes(files: list[File]) -> dict[str, str]:
 def first_fault(error: ValidationError) -> str:
     """Return the first thing that is wrong, and where."""
     first = error.errors()[0]
-    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"].lower()]))
+    # What a validator of ours says is said in full.
+    reason = str(first.get("ctx", {}).get("error", first["msg"].lower()))
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), reason]))
 
 
 def validate(model: type[Model], content: dict[str, Any], name: str) -> Model:

@@ -22,10 +22,12 @@ from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock, validate
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
+from pipeline.experiments.trials import Outcome, Trial
 from pipeline.experiments.workspace import open_repo
 
 ROWS = "results.yaml"
 TABLE = Path("results.csv")
+RUN = "`python -m pipeline results --run` runs it"
 TRAINED_BY = ("preprocess", "model", "train")  # the sections that decide on a model, with the data
 # What the stage `train` prints; a clock is never part of what it writes.
 TRAINED = re.compile(
@@ -45,6 +47,12 @@ class Row:
     def names(self) -> list[str]:
         """Return the names of its experiments, seed by seed."""
         return [f"{self.name}-{seed}" for seed in range(self.seeds)]
+
+    def trials(self) -> list[Trial]:
+        """Return what to run, seed by seed."""
+        settings = [*presets.find(self.preset).settings(), *self.set]
+        names = enumerate(self.names())
+        return [Trial(name, (*settings, f"seed={seed}")) for seed, name in names]
 
     def command(self) -> str:
         """Return what queues the experiments of the row."""
@@ -107,8 +115,8 @@ class Result:
     load: float | None
 
     @classmethod
-    def of(cls, name: str, read: Reader, log: str = "") -> Self:
-        """Return what an experiment gave, by its files and by what it printed.
+    def of(cls, name: str, read: Reader, log: str = "", machine: str = "") -> Self:
+        """Return what an experiment gave, by its files and by what it printed, here or elsewhere.
 
         Raises:
             PipelineError: it has no validation images.
@@ -126,7 +134,7 @@ class Result:
             params=hash_params(params),
             code=train_code(read),
             model=hashes(_train_record(read).outs)["models/model.keras"],
-            machine=_machine(),
+            machine=machine or environment.summary(),
             validation_accuracy=evaluated["validation"]["accuracy"],
             test_accuracy=evaluated["test"]["accuracy"],
             epochs=trained["epochs"],
@@ -177,8 +185,9 @@ def load_table() -> Table:
 
 
 def save_table(sections: list[Section], table: Table) -> None:
-    """Write the results of all rows, and of no others."""
-    rows = [result for section in sections for row in section.rows for result in of(row, table)]
+    """Write what there is of the rows, and nothing else."""
+    wanted = (name for section in sections for row in section.rows for name in row.names())
+    rows = [table[name] for name in wanted if name in table]
     names = [field.name for field in fields(Result)]
     write_csv(TABLE, names, [list(asdict(result).values()) for result in rows])
 
@@ -196,6 +205,25 @@ def add_finished(sections: list[Section], table: Table) -> None:
             known = table.get(entry.name)
             if known is None or replace(known, machine=result.machine) != result:  # else the same
                 table[entry.name] = result
+
+
+def due(sections: list[Section], table: Table) -> list[Trial]:
+    """Return what is not recorded yet, or with other parameters or code than the last commit's."""
+    code = train_code(partial(read, commit="HEAD"))
+    trials = []
+    for row in (row for section in sections for row in section.rows):
+        params = hash_params(row.params())
+        for seed, trial in enumerate(row.trials()):
+            known = table.get(trial.name)
+            if known is None or (known.params, known.seed, known.code) != (params, seed, code):
+                trials.append(trial)
+    return trials
+
+
+def add(outcome: Outcome, table: Table) -> None:
+    """Add what a trial gave to the table."""
+    name, files = outcome.trial.name, partial(read, commit=outcome.commit)
+    table[name] = Result.of(name, files, outcome.log, outcome.machine)
 
 
 def check(row: Row, table: Table) -> list[str]:
@@ -230,11 +258,10 @@ def of(row: Row, table: Table) -> list[Result]:
     expected = hash_params(row.params())
     for seed, name in enumerate(row.names()):
         if name not in table:
-            raise PipelineError(f"{name} is not recorded; to queue it: {row.command()}")
+            raise PipelineError(f"{name} is not recorded; {RUN}")
         if (table[name].params, table[name].seed) != (expected, seed):
             raise PipelineError(
-                f"experiment {name} was run with other parameters; to queue it again, "
-                f"`dvc exp remove` it first: {row.command()}"
+                f"experiment {name} was run with other parameters; `dvc exp remove` it, then {RUN}"
             )
     return [table[name] for name in row.names()]
 
@@ -262,12 +289,3 @@ def _train_record(read: Reader) -> Record:
     if "train" not in lock:
         raise PipelineError(f"{LOCK} records no run of the stage train; run `dvc repro`")
     return lock["train"]
-
-
-def _machine() -> str:
-    machine = environment.describe()
-    packages = machine["packages"]
-    return (
-        f"{machine['cores']} cores of an {machine['processor']}, Python {machine['python']}, "
-        f"TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
-    )

@@ -79,6 +79,16 @@ def changes(output: str) -> list[str]:
     return sorted(found)
 
 
+def changed_data() -> list[str]:
+    """Return the files by which `dvc add` tracks data that is not as they say; missing data is."""
+    tracked = [str(path) for path in Path("data").glob("**/*.dvc")]
+    if not tracked:
+        return []
+    with open_repo() as repo:
+        status = repo.status(targets=tracked)
+    return [name for name, changes in status.items() if "modified" in str(changes)]
+
+
 def check_not_locked() -> None:
     """Check that DVC can read its table of locks.
 
