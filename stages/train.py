@@ -9,7 +9,7 @@ from pipeline.core import stage, tensorflow_runtime
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_model
 from pipeline.core.guard import Inputs
 from pipeline.data import dataset
-from pipeline.training import checkpoint
+from pipeline.training import checkpoint, summary
 from pipeline.training.checkpoint import History
 from pipeline.training.hyperparameters import Hyperparameters
 
@@ -26,7 +26,7 @@ COLUMNS = (*RESULTS, "learning_rate")
 
 
 def train(params: Hyperparameters, inputs: Inputs) -> None:
-    """Write `models/model.keras`, its data set, `metrics/train.json` and `plots/history.csv`."""
+    """Write the model, its data set, its summary, `metrics/train.json` and `plots/history.csv`."""
     tensorflow_runtime.start(jit_compile=params.jit_compile)
     from pipeline.training import fit, models  # these import TensorFlow
 
@@ -46,36 +46,38 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
         label=description.suffix,
     )
     wall, processor = time.perf_counter() - started[0], time.process_time() - started[1]
+    ending = summary.ending(params, history)
+    print(f"{ending}{description.suffix}")
     print(
         f"trained in {wall:.1f} s, {processor:.1f} s of processor time, "
         f"load {os.getloadavg()[0]:.1f}{description.suffix}",
         flush=True,
     )
     write_results(history)
-    write_model(Path("models/model.keras"), models.finished(model, params))
+    finished = models.finished(model, params)
+    write_model(Path("models/model.keras"), finished)
+    content = {"ending": ending, "layers": summary.layers(finished)}
+    write_json(Path("models/summary.json"), content)
     description.write(dataset.MODEL_DESCRIPTION)
 
 
 def write_history(params: Hyperparameters, source: str, parameters: int, history: History) -> None:
     """Write what the epochs so far have given."""
     rows = [rounded(row) for row in history]
-    kept = len(rows) - 1
-    if params.train.early_stopping and kept >= params.frozen_epochs:
-        candidates = range(params.frozen_epochs, len(history))
-        kept = min(candidates, key=lambda epoch: history[epoch]["val_loss"])
-    summary = {
+    kept = summary.kept_epoch(params, history)
+    results = {
         "source": source,
         "epochs": len(rows),
-        "kept_epoch": kept + 1,
+        "kept_epoch": kept,
         "parameters": parameters,
-        **{key: rows[kept][name] for name, key in RESULTS.items() if name in rows[kept]},
+        **{key: rows[kept - 1][name] for name, key in RESULTS.items() if name in rows[kept - 1]},
     }
     write_csv(
         Path("plots/history.csv"),
         ("epoch", *COLUMNS),
         [[epoch, *map(row.get, COLUMNS)] for epoch, row in enumerate(rows, start=1)],
     )
-    write_json(Path("metrics/train.json"), summary)
+    write_json(Path("metrics/train.json"), results)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.fashion_mnist import FILES
-from tests.project import ROOT as ROOT
-from tests.project import SMALL, copy_project
-from tests.project import Project as Project
-from tests.project import environment as environment
+from tests.project import ROOT, SMALL, Project, copy_project
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from pipeline.data import idx
 from pipeline.data.preprocessing import write_scaled
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import Checkpoint
-from tests.conftest import ROOT, Project, environment
+from tests.project import ROOT, Project, environment
 
 FEW, MANY = 15, 150  # files for each kind and way of damage
 PATIENCE = 20.0  # seconds

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.fashion_mnist import DESCRIPTION
-from tests.project import Project
-from tests.project import read_csv as read_csv
-from tests.project import read_json as read_json
+from tests.project import Project, read_csv, read_json
 
 
 def test_a_finished_run_is_up_to_date(finished: Project) -> None:

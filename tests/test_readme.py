@@ -6,8 +6,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from tests.project import ROOT, Project
-from tests.project import WAIT as WAIT
+from tests.project import ROOT, WAIT, Project
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,24 @@ from pipeline.data.dataset import (
     DESCRIPTION,
     MODEL_DESCRIPTION,
     TEST,
+    VALIDATION,
     Description,
     load,
     load_description,
 )
 from pipeline.data.preprocessing import scale
-from pipeline.evaluation.metrics import Probabilities
+from pipeline.evaluation.novelty import USUAL, Novelty
 from pipeline.evaluation.prediction import load_model, predict
 from pipeline.experiments.runs import Run, find_run
 from pipeline.experiments.workspace import changes
+from pipeline.report.formats import percent
+
+if TYPE_CHECKING:
+    import keras
 
 MODEL = Path("models/model.keras")
 LIKELIEST = 3  # classes shown of a single picture
+HINT = "none of these?"
 
 
 class Subject(NamedTuple):
@@ -40,6 +46,14 @@ class Subject(NamedTuple):
     name: str
     pixels: NDArray[np.float32]  # an image of the data set, 0 (background) to 1
     actual: str | None = None  # its class, where that is known
+
+
+class Prediction(NamedTuple):
+    """What the model made of it."""
+
+    subject: Subject
+    probabilities: NDArray[np.float32]  # [classes]
+    novel: bool | None  # whether it seems to be of no class; None where that is not known
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,23 +74,28 @@ def execute(arguments: argparse.Namespace) -> int:
     """Classify what can be read; exit status 0 only if everything could."""
     if not arguments.images and arguments.test_index is None:
         raise PipelineError("name a picture, or a row of the test set with --test-index")
-    with _model_files(find_run(arguments.rev)) as (model, dataset):
-        description = load_description(dataset)
+    run = find_run(arguments.rev)
+    with _files(run) as file:
+        model_path, description = file(MODEL), load_description(file(MODEL_DESCRIPTION))
         readers = [partial(_picture, path, description) for path in arguments.images]
         if arguments.test_index is not None:
             readers.append(partial(_test_image, arguments.test_index, description))
         subjects = list(_readable(readers))
-        probabilities: Probabilities = np.empty((0, len(description.classes)), np.float32)
+        predictions: list[Prediction] = []
         # Not before: TensorFlow takes seconds to start, and nothing should wait for it that cannot
         # be read.
         if subjects:
-            name = f"{MODEL} of {arguments.rev}" if arguments.rev else ""
-            images = np.stack([subject.pixels for subject in subjects])
-            probabilities = predict(load_model(model, description, name=name), images)
+            name = f"{MODEL} of {run.name}" if run.commit else ""
+            model = load_model(model_path, description, name=name)
+            predictions = _classified(model, subjects, file, description)
+    about = _about(run, description)
+    if predictions and description.source == "synthetic":
+        print("warning: the model was trained on synthetic images", file=sys.stderr)
     if arguments.json:
-        _print_json(subjects, probabilities, description.classes)
-    else:
-        _print_text(subjects, probabilities, description.classes)
+        _print_json(about, predictions, description.classes)
+    elif predictions:
+        _print_text(predictions, description.classes)
+        _print_model(about)
     return 0 if len(subjects) == len(readers) else 1
 
 
@@ -90,7 +109,10 @@ def _readable(readers: Iterable[Callable[[], Subject]]) -> Iterator[Subject]:
 
 
 def _picture(path: Path, description: Description) -> Subject:
-    return Subject(str(path), scale(pictures.read(path, description)))
+    pixels = pictures.read(path, description)
+    if not np.ptp(pixels, axis=(0, 1)).any():
+        raise PipelineError(f"{path} has the same colour everywhere: there is nothing to classify")
+    return Subject(str(path), scale(pixels))
 
 
 def _test_image(row: int, description: Description) -> Subject:
@@ -104,50 +126,105 @@ def _test_image(row: int, description: Description) -> Subject:
 
 
 @contextmanager
-def _model_files(run: Run) -> Iterator[tuple[Path, Path]]:
-    """Give the paths of the model and of what it was trained on; nothing is checked out."""
+def _files(run: Run) -> Iterator[Callable[[Path], Path]]:
+    """Give what returns where to read an output of `run`; nothing is checked out."""
     if run.commit is None:
         if stale := changes(str(MODEL)):
             reason = f"Changed since: {', '.join(stale)}"
             print(f"{MODEL} is stale; run `dvc repro`. {reason}", file=sys.stderr)
-        yield MODEL, MODEL_DESCRIPTION
+        yield lambda path: path
         return
     with tempfile.TemporaryDirectory(prefix="predict-") as folder:
-        copies = Path(folder, MODEL.name), Path(folder, MODEL_DESCRIPTION.name)
-        for path, copy in zip((MODEL, MODEL_DESCRIPTION), copies, strict=True):
+
+        def copied(path: Path) -> Path:
+            copy = Path(folder, path.name)
             copy.write_bytes(run.read(str(path)))
-        yield copies
+            return copy
+
+        yield copied
+
+
+def _classified(
+    model: "keras.Model",
+    subjects: Sequence[Subject],
+    file: Callable[[Path], Path],
+    description: Description,
+) -> list[Prediction]:
+    images = np.stack([subject.pixels for subject in subjects])
+    novel: list[bool | None] = [None] * len(subjects)
+    try:
+        novelty = Novelty(model, load(file(VALIDATION), description).images)
+        novel = (novelty.distances(images) > novelty.threshold).tolist()
+    except PipelineError as error:
+        reason = printable(str(error))
+        print(f"note: it cannot say whether a picture is none of these: {reason}", file=sys.stderr)
+    return list(map(Prediction, subjects, predict(model, images), novel))
+
+
+def _about(run: Run, description: Description) -> dict[str, Any]:
+    """Return which model it is, its validation accuracy None where that is not recorded."""
+    try:
+        if run.commit is None:
+            run.read(str(MODEL))  # an error where it is not the one that is recorded
+        metrics = run.metrics().by_name() if run.recipe() else {}
+    except PipelineError:
+        metrics = {}
+    return {
+        "revision": run.name,
+        "commit": run.commit,
+        "data_set": description.name,
+        "source": description.source,
+        "validation_accuracy": metrics.get("validation.accuracy"),
+    }
 
 
 def _print_json(
-    subjects: Sequence[Subject], probabilities: Probabilities, classes: Sequence[str]
+    about: dict[str, Any], predictions: Sequence[Prediction], classes: Sequence[str]
 ) -> None:
-    content = [
+    images = [
         {
             "image": subject.name,
             "actual": subject.actual,
-            "predicted": classes[row.argmax()],
-            "probabilities": dict(zip(classes, row.tolist(), strict=True)),
+            "predicted": classes[int(probabilities.argmax())],
+            "probabilities": dict(zip(classes, probabilities.tolist(), strict=True)),
+            "none_of_these": novel,
         }
-        for subject, row in zip(subjects, probabilities, strict=True)
+        for subject, probabilities, novel in predictions
     ]
-    print(json.dumps(content, indent=2))
+    text = json.dumps({"model": about, "images": images}, indent=2, ensure_ascii=False)
+    # JSON is UTF-8 (RFC 8259, section 8.1), and bytes of a name that are not have an escape there.
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
-def _print_text(
-    subjects: Sequence[Subject], probabilities: Probabilities, classes: Sequence[str]
-) -> None:
+def _print_text(predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Print the likeliest class of each picture, or the likeliest few of a single one."""
-    if len(subjects) == 1:
-        print(_label(subjects[0]))
-        for index in np.argsort(-probabilities[0], kind="stable")[:LIKELIEST]:
-            print(f"{probabilities[0][index]:8.1%}  {classes[index]}")
-    elif subjects:
-        rows = [
-            [_label(subject), classes[row.argmax()], f"{row.max():.1%}"]
-            for subject, row in zip(subjects, probabilities, strict=True)
+    if len(predictions) == 1:
+        subject, probabilities, novel = predictions[0]
+        print(_label(subject))
+        for index in np.argsort(-probabilities, kind="stable").tolist()[:LIKELIEST]:
+            print(f"{percent(float(probabilities[index])):>8}  {classes[index]}")
+        if novel:
+            print(f"    {HINT} It is less like the validation images than {USUAL:.0%} of them are")
+        return
+    rows = [
+        [
+            _label(subject),
+            classes[int(probabilities.argmax())],
+            percent(float(probabilities.max())),
+            HINT if novel else "",
         ]
-        print_table(["image", "predicted", "probability"], rows, left=2)
+        for subject, probabilities, novel in predictions
+    ]
+    print_table(["image", "predicted", "probability", "hint"], rows, left=2)
+
+
+def _print_model(about: dict[str, Any]) -> None:
+    accuracy = about["validation_accuracy"]
+    measured = "not recorded" if accuracy is None else percent(accuracy)
+    print(
+        f"model: {printable(about['revision'])}, trained on {printable(about['data_set'])}, "
+        f"validation accuracy {measured}"
+    )
 
 
 def _label(subject: Subject) -> str:

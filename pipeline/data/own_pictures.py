@@ -22,7 +22,7 @@ PICTURES = own.OWN / "pictures"
 SETS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-STRAY = "ignored, since not a picture of a class"
+STRAY = f"ignored, since not a {pictures.NAMES} picture in the folder of a class"
 
 Folders = dict[Path, list[Path]]  # the pictures of each class's folder
 

@@ -26,6 +26,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import Description
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+NAMES = "PNG, JPEG, WebP, BMP or TIFF"
 # How far an edge may be from the background's colour to be trimmed: the paper's 5 %.
 TRIM_TOLERANCE = 0.05 * 255
 LIGHT = 127.5  # a background above this is light
@@ -90,7 +91,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing") from None
     except UnidentifiedImageError:
-        raise PipelineError(f"{path} is not a PNG, JPEG, WebP, BMP or TIFF picture") from None
+        raise PipelineError(f"{path} is not a {NAMES} picture") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise PipelineError(
             f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which are the most allowed"

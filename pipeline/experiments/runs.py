@@ -19,6 +19,7 @@ from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments import revisions
 from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
 from pipeline.experiments.presets import flat
+from pipeline.experiments.workspace import has_remote
 
 METRICS = "metrics/evaluate.json"
 Split = Literal["validation", "test"]  # the images that runs are judged by
@@ -83,11 +84,13 @@ class Run:
         try:
             content = revisions.read_bytes(path, self.commit)
         except FileNotFoundError:
+            if self.commit is None:
+                raise PipelineError(f"{path} is missing; run `dvc repro`") from None
+            where, advice = "DVC's cache", f"`dvc repro` on {self.name} makes it"
+            if has_remote():
+                where, advice = "DVC's cache or remote", "try `dvc fetch --all-commits`"
             raise PipelineError(
-                f"{path} of {self.name} is neither in git, nor in DVC's cache or remote; "
-                "try `dvc fetch --all-commits`"
-                if self.commit
-                else f"{path} is missing; run `dvc repro`"
+                f"{path} of {self.name} is neither in git, nor in {where}; {advice}"
             ) from None
         recorded = hashes([file for record in self.lock.values() for file in record.outs])
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded.get(path):

@@ -44,6 +44,12 @@ def cache_folder() -> str:
         return str(repo.cache.local_cache_dir)
 
 
+def has_remote() -> bool:
+    """Tell whether a remote is configured, from which DVC can fetch."""
+    with open_repo() as repo:
+        return bool(repo.config["remote"])
+
+
 def changes(output: str) -> list[str]:
     """Return why an output in the workspace is not what `dvc repro` would make now.
 

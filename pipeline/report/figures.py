@@ -19,6 +19,7 @@ from pydantic import Field
 from pipeline.core.params import Section
 from pipeline.data.dataset import Dataset, Description
 from pipeline.evaluation.metrics import Probabilities, accuracy_interval
+from pipeline.report.formats import percent
 
 # Okabe and Ito's palette, told apart with any kind of colour vision: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
@@ -78,15 +79,6 @@ def style() -> Iterator[None]:
             }
         )
         yield
-
-
-def percent(share: float) -> str:
-    """Return a share as text, which says 0 or 100% only where it is that exactly."""
-    if 0 < share < 0.001:
-        return "<0.1%"
-    if 0.999 < share < 1:
-        return ">99.9%"
-    return f"{share:.1%}"
 
 
 def negated(description: Description) -> bool:

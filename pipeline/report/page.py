@@ -20,6 +20,7 @@ from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import Probabilities
 from pipeline.report import cases, figures
 from pipeline.report.figures import PlotParams
+from pipeline.report.formats import percent
 
 DEFAULTS = ("presets/defaults.yaml", "presets/mlp.yaml")
 LIKELIEST = 3  # how many classes are shown with a case
@@ -115,7 +116,6 @@ def render(
         edge=2 * figures.SMALL if max(description.shape[:2]) <= figures.SMALL else LARGE,
         negated=figures.negated(description),
         model=params["model"]["name"],
-        ending=ending(results["training"], results["history"], params["train"]),
         lowest_loss=figures.lowest_validation_loss(results["history"]),
         **_yardsticks(results["metrics"]["test"], confusion.sum(axis=1), description),
         mean_confidence=float(probabilities.max(axis=1).mean(dtype=np.float64)),
@@ -147,7 +147,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = figures.percent
+    environment.filters["percent"] = percent
     environment.filters["decimal"] = "{:.4f}".format
     environment.filters["thousands"] = "{:,}".format
     return environment.get_template("report.html")
@@ -237,19 +237,6 @@ def comparison(accuracy: float, images: int, test: dict[str, float]) -> str:
     if test["accuracy_high"] < low:
         return "worse than"
     return "about as well as"
-
-
-def ending(training: dict[str, Any], history: list[dict[str, str]], train: dict[str, Any]) -> str:
-    """Say why training ended: `history` are its epochs, `train` is the section of parameters."""
-    epochs, planned, kept = training["epochs"], train["epochs"], training["kept_epoch"]
-    target, patience = train["target_accuracy"], train["early_stopping"]
-    if target and float(history[-1]["accuracy"]) >= target:
-        why = f"target accuracy {target} reached in epoch {epochs} of {planned}"
-    elif patience and epochs < planned:
-        why = f"no lower validation loss for {patience} epoch{'s' * (patience > 1)}"
-    else:
-        why = f"trained for all {planned} epochs" if planned > 1 else "trained for 1 epoch"
-    return why if kept == epochs else f"{why} (best: epoch {kept}, restored)"
 
 
 def _parameters(params: dict[str, Any]) -> list[Parameter]:

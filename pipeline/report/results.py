@@ -13,6 +13,7 @@ from pipeline.core.reading import reading
 from pipeline.data.dataset import FILES_HEADER, RAW_FILES, Source
 
 METRICS, TRAINING = Path("metrics/evaluate.json"), Path("metrics/train.json")
+SUMMARY = Path("models/summary.json")
 HISTORY, CALIBRATION = Path("plots/history.csv"), Path("plots/calibration.csv")
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -53,6 +54,18 @@ class _Training(Section):
     val_loss: Loss | None = None
 
 
+class _Layer(Section):
+    name: str
+    kind: str
+    output_shape: tuple[Count, ...]
+    weights: int = Field(ge=0, le=10**12)
+
+
+class _Summary(Section):
+    ending: str
+    layers: tuple[_Layer, ...]
+
+
 class _Epoch(Section):
     epoch: Count
     accuracy: Share
@@ -75,7 +88,8 @@ def read(images: int) -> dict[str, Any]:
 
     Returns:
         The mappings `metrics` and `training`, the rows of `history` and `calibration`, whose values
-        are text, and the `files` of the test images, by row, where they are from files.
+        are text, why training ended (`ending`), the `layers` of the model, and the `files` of the
+        test images, by row, where they are from files.
 
     Raises:
         PipelineError: a file is missing or is not what its stage writes, or two do not fit.
@@ -92,6 +106,7 @@ def read(images: int) -> dict[str, Any]:
         "history": history,
         "calibration": calibration,
         "files": _test_files(),
+        **_mapping(SUMMARY, _Summary),
     }
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.data.fashion_mnist import DESCRIPTION
-from tests.project import Finished, Project
+from pipeline.report.formats import percent
+from tests.project import Finished, Project, read_json
 
 COUNT = 50
 # In the last bits, a result depends on how many images are classified at once.
 TOLERANCE = 1e-6
+SYNTHETIC = "warning: the model was trained on synthetic images\n"
 
 # As the command, then says on standard output whether TensorFlow was started.
 PROBE = """
@@ -39,9 +42,15 @@ def predict(project: Project, *arguments: str | Path) -> Finished:
 def predict_json(project: Project, *arguments: str | Path) -> list[dict[str, Any]]:
     done = predict(project, "--json", *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    content: list[dict[str, Any]] = json.loads(done.stdout)
+    assert done.stderr == SYNTHETIC
+    content: list[dict[str, Any]] = json.loads(done.stdout)["images"]
     return content
+
+
+def model_line(project: Project, name: str = "workspace") -> str:
+    accuracy = read_json(project.path / "metrics/evaluate.json")["validation"]["accuracy"]
+    data_set = read_json(project.path / "models/dataset.json")["name"]
+    return f"model: {name}, trained on {data_set}, validation accuracy {percent(accuracy)}"
 
 
 def probabilities(predictions: list[dict[str, Any]]) -> NDArray[np.float64]:
@@ -108,10 +117,63 @@ def test_a_picture_has_its_likeliest_classes(finished: Project, exported: list[P
     done = predict(finished, exported[0])
     assert done.returncode == 0
     wanted = evaluated(finished)[0]
+    likeliest = np.argsort(-wanted)[:3].tolist()
     assert done.stdout.splitlines() == [
         str(exported[0]),
-        *(f"{wanted[i]:8.1%}  {DESCRIPTION.classes[i]}" for i in np.argsort(-wanted)[:3]),
+        *(f"{percent(wanted[i]):>8}  {DESCRIPTION.classes[i]}" for i in likeliest),
+        model_line(finished),
     ]
+    assert done.stderr == SYNTHETIC
+
+
+def test_a_picture_unlike_the_data_gets_a_hint(
+    finished: Project, exported: list[Path], tmp_path: Path
+) -> None:
+    """A chessboard, which is in a file whose name is partly not UTF-8."""
+    board = np.kron(np.indices((7, 7)).sum(axis=0) % 2 * 255, np.ones((4, 4))).astype(np.uint8)
+    path = tmp_path / os.fsdecode(b"schach-\xc3\xa9-\xff.png")
+    Image.fromarray(board).save(path)
+    done = predict(finished, path)
+    assert done.stdout.splitlines()[4:] == [
+        "    none of these? It is less like the validation images than 95% of them are",
+        model_line(finished),
+    ]
+    done = predict(finished, *exported, path)
+    assert done.stdout.splitlines()[0].endswith("probability            hint")
+    told = [line.endswith("  none of these?") for line in done.stdout.splitlines()[1:-1]]
+    assert np.mean(told[:-1]) <= 0.2
+    assert told[-1]
+
+    done = predict(finished, *exported, path, "--json")
+    assert "schach-é-\\udcff.png" in done.stdout
+    content = json.loads(done.stdout)
+    assert [prediction["none_of_these"] for prediction in content["images"]] == told
+    assert content["images"][-1]["image"] == str(path)
+    assert content["model"] == {
+        "revision": "workspace",
+        "commit": None,
+        "data_set": read_json(finished.path / "models/dataset.json")["name"],
+        "source": "synthetic",
+        "validation_accuracy": read_json(finished.path / "metrics/evaluate.json")["validation"][
+            "accuracy"
+        ],
+    }
+
+
+def test_what_is_not_known_is_told(project: Project, exported: list[Path]) -> None:
+    """A model that was not evaluated, and whose validation images are not there."""
+    project.forget("evaluate")
+    (project.path / "data/processed/validation.npz").unlink()
+    done = predict(project, exported[0])
+    assert done.returncode == 0
+    assert done.stderr == (
+        "note: it cannot say whether a picture is none of these: "
+        f"data/processed/validation.npz is missing; run `dvc repro`\n{SYNTHETIC}"
+    )
+    assert done.stdout.splitlines()[-1].endswith(", validation accuracy not recorded")
+    done = predict(project, exported[0], "--json")
+    assert json.loads(done.stdout)["images"][0]["none_of_these"] is None
+    assert json.loads(done.stdout)["model"]["validation_accuracy"] is None
 
 
 def test_several_have_a_table_and_what_cannot_be_read_a_line_each(
@@ -122,19 +184,23 @@ def test_several_have_a_table_and_what_cannot_be_read_a_line_each(
     Image.new("1", (14_000, 14_000)).save(tmp_path / "bomb.png")
     awkward = tmp_path / "two\nlines.png"
     awkward.write_bytes(exported[1].read_bytes())
+    Image.new("L", (28, 28), 7).save(tmp_path / "grey.png")
+    Image.new("RGB", (99, 50), "red").save(tmp_path / "red.png")
     bad = ["nowhere.png", "text.png", "short.png", "bomb.png", "no\nwhere.png", ""]
+    bad += ["grey.png", "red.png"]
     good = [exported[0], awkward]
     done = predict(finished, good[0], *(tmp_path / name for name in bad), good[1], "--test-index=2")
 
     assert done.returncode == 1
     wanted = evaluated(finished)
-    header, *lines = done.stdout.splitlines()
-    assert header.split() == ["image", "predicted", "probability"]
-    assert len({len(line) for line in (header, *lines)}) == 1
+    header, *lines, last = done.stdout.splitlines()
+    assert last == model_line(finished)
+    assert header.split() == ["image", "predicted", "probability", "hint"]
     names = (str(exported[0]), str(awkward).replace("\n", "\\n"), "test image 2, actually ")
     for line, name, row in zip(lines, names, wanted[:3], strict=True):
         assert line.startswith(name)
-        assert line.endswith(f"{DESCRIPTION.classes[row.argmax()]:<11}  {row.max():11.1%}")
+        line = line.removesuffix("none of these?").rstrip()
+        assert line.endswith(f"{DESCRIPTION.classes[row.argmax()]:<11}  {percent(row.max()):>11}")
 
     reasons = (
         "missing",
@@ -143,8 +209,12 @@ def test_several_have_a_table_and_what_cannot_be_read_a_line_each(
         "89,478,485 pixels",
         "missing",
         "a folder",
+        "the same colour everywhere",
+        "nothing but its background",
     )
-    for line, name, reason in zip(done.stderr.splitlines(), bad, reasons, strict=True):
+    *errors, warning = done.stderr.splitlines()
+    assert f"{warning}\n" == SYNTHETIC
+    for line, name, reason in zip(errors, bad, reasons, strict=True):
         assert line.startswith("error: ")
         assert str(tmp_path / name).replace("\n", "\\n") in line
         assert reason in line
@@ -164,7 +234,9 @@ def test_tensorflow_waits_for_a_picture_that_can_be_read(finished: Project) -> N
         assert done.stderr.startswith(f"error: {message}")
         assert done.stderr.count("\n") == 1
     done = finished.run("python", "-c", PROBE, "predict", "nowhere.png", "--json")
-    assert done.stdout == "[]\nnot started\n"
+    content, _, rest = done.stdout.rpartition("}\n")
+    assert json.loads(content + "}")["images"] == []
+    assert rest == "not started\n"
 
 
 def test_what_is_not_there_is_told(project: Project, exported: list[Path]) -> None:
@@ -227,7 +299,15 @@ def test_the_model_of_another_revision(
         "error: models/model.keras of main is neither in git, nor in DVC's cache or remote; "
         "try `dvc fetch --all-commits`\n"
     )
-    project.ok("dvc", "push", "train")
+    clone.ok("git", "switch", "--quiet", "--detach", "recorded")  # where no remote is configured
+    done = predict(clone, exported[0], "--rev", "main")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: models/model.keras of main is neither in git, nor in DVC's cache; "
+        "`dvc repro` on main makes it\n"
+    )
+    clone.ok("git", "switch", "--quiet", "main")
+    project.ok("dvc", "push", "train", "preprocess")
     assert predict_json(clone, exported[0], "--rev", "main") == current
 
 
@@ -238,9 +318,8 @@ def test_a_model_that_is_not_current_or_not_the_recorded_one_is_told(
     done = predict(project, exported[0])
     assert done.returncode == 0
     assert done.stdout.startswith(str(exported[0]))
-    assert done.stderr == (
-        "models/model.keras is stale; run `dvc repro`. Changed since: train (params.yaml)\n"
-    )
+    stale = "models/model.keras is stale; run `dvc repro`. Changed since: train (params.yaml)\n"
+    assert done.stderr == stale + SYNTHETIC
     model = (project.path / "models/model.keras").read_bytes()
     (kept,) = (f for f in (project.path / ".dvc/cache").rglob("*") if is_copy(f, model))
     kept.chmod(0o644)

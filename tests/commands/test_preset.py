@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.core.errors import PipelineError
 from pipeline.experiments import params_text, presets
-from tests.conftest import ROOT, Project
+from tests.project import ROOT, Project
 
 NAMES = presets.names()
 PRESET = ("python", "-m", "pipeline", "preset")

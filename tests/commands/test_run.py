@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.commands.test_verify import working_in
-from tests.conftest import Project, environment
-from tests.test_pipeline import read_json
+from tests.project import Project, environment, read_json
 
 COMMAND = ("python", "-m", "pipeline", "run")
 OFFLINE = {"data.source": "fashion-mnist", "data.mirrors": ["http://127.0.0.1:9"]}
@@ -66,7 +65,9 @@ def test_when_a_mirror_is_back_so_is_fashion_mnist(project: Project, real_data: 
     assert "up to date" in project.ok("dvc", "status")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive), signal.SIGKILL]
+)
 def test_a_killed_run_leaves_nothing_to_repair(project: Project, number: signal.Signals) -> None:
     project.set_params(OFFLINE | {"train.epochs": 5000})
     before = state(project)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.experiments import presets
-from tests.conftest import Project
+from tests.project import Project
 
 
 def test_families_in_one_queue(project: Project) -> None:

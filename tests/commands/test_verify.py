@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import Project, environment
+from tests.project import Project, environment
 
 COMMAND = ("python", "-m", "pipeline", "verify")
 PREDICTIONS = "plots/predictions.csv"

@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.core import outputs
 from pipeline.core.errors import PipelineError
-from tests.conftest import Project
+from tests.project import Project
 
 UNDECLARED = "{} was written, but dvc.yaml does not declare it"
 # Each leaves a file in a folder of results that dvc.yaml does not name.

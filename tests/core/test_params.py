@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from tests.conftest import Project
+from tests.project import Project
 from tests.training.test_models import TRANSFER
 
 

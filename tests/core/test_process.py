@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import Project
-from tests.project import ANYBODY
+from tests.project import ANYBODY, Project
 
 
 def outputs(project: Project, stage: str) -> dict[str, str]:

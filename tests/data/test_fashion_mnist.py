@@ -18,7 +18,7 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.data import fashion_mnist
 from pipeline.data.fashion_mnist import RawFile
-from tests.conftest import ROOT, Project, environment
+from tests.project import ROOT, Project, environment
 
 CONTENT = {file.name: file.name.encode() * 5000 for file in fashion_mnist.FILES}
 NAME = fashion_mnist.FILES[0].name

@@ -165,8 +165,8 @@ def test_a_split_of_the_users_own_is_kept(capsys: pytest.CaptureFixture[str]) ->
     for name, _, kind, path in write().rows:
         assert Path(path).parts[3:5] == (name, kind)
     assert (
-        "ignored, since not a picture of a class (1): data/own/pictures/about.txt"
-        in capsys.readouterr().out
+        "ignored, since not a PNG, JPEG, WebP, BMP or TIFF picture in the folder of a class (1): "
+        "data/own/pictures/about.txt" in capsys.readouterr().out
     )
 
 
@@ -191,7 +191,7 @@ def test_what_is_ignored_or_special_is_told(capsys: pytest.CaptureFixture[str]) 
     written = write()
     assert capsys.readouterr().out.splitlines() == [
         "ignored (1): data/own/archive",
-        "ignored, since not a picture of a class (5): "
+        "ignored, since not a PNG, JPEG, WebP, BMP or TIFF picture in the folder of a class (5): "
         "data/own/pictures/cat/.hidden.png, data/own/pictures/cat/Thumbs.db, "
         "data/own/pictures/cat/a, and 2 more",
         "the first picture is taken of a file with several (1): data/own/pictures/dog/moves.webp",

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.core.errors import PipelineError
 from pipeline.data import fashion_mnist, idx
-from tests.conftest import Project
+from tests.project import Project
 
 IMAGES = np.arange(3 * 28 * 28, dtype=np.int64).astype(np.uint8).reshape(3, 28, 28)
 LABELS = np.array([0, 9, 5], np.uint8)

@@ -9,7 +9,7 @@ import pytest
 from pipeline.data import dataset, summary
 from pipeline.data.preprocessing import write_scaled
 from pipeline.data.synthetic import DESCRIPTION, draw
-from tests.conftest import Project
+from tests.project import Project
 
 
 @pytest.fixture

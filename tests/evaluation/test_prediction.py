@@ -20,7 +20,7 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.data.fashion_mnist import DESCRIPTION
 from pipeline.evaluation.prediction import MEMBERS, load_model
-from tests.conftest import ROOT, Project, environment
+from tests.project import ROOT, Project, environment
 
 Config = dict[str, Any]
 Members = dict[str, bytes]

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.dvc_files import hashes, parse_lock, parse_stages
-from tests.conftest import ROOT
+from tests.project import ROOT
 
 FILE = "{path: a, md5: b}"
 

@@ -23,7 +23,8 @@ from pipeline.data.fashion_mnist import DESCRIPTION
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import EvaluateParams
 from pipeline.report import figures, page
-from pipeline.report.figures import PlotParams, percent
+from pipeline.report.figures import PlotParams
+from pipeline.report.formats import percent
 from tests.project import ROOT, Project, read_csv, read_json
 
 CLASSES = DESCRIPTION.classes  # of the synthetic data, too
@@ -115,6 +116,13 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
     assert "synthetic" in browser.texts("h1")[0]
     assert "101,770 weights" in body
     assert "trained for all 2 epochs" in body
+    layers = [row.text for row in browser.find("#layers tbody tr")]
+    assert layers == [
+        "images InputLayer 28 \u00d7 28 0",
+        "flatten Flatten 784 0",
+        "dense Dense 128 100,480",
+        "probabilities Dense 10 1,290",
+    ]
     assert "10 classes · grey images of 28 \u00d7 28 pixels" in body
     changed = {row.split()[0]: row.split()[1] for row in browser.texts("#run > .scroll .changed")}
     assert changed == {
@@ -124,8 +132,9 @@ def test_it_says_what_was_run(browser: Browser, finished: Project) -> None:
         "train.epochs": "2",
     }
     declared = yaml.safe_load((finished.path / "dvc.yaml").read_text())["stages"]["plot"]["params"]
-    browser.find("#run summary")[0].click()
-    listed = [name.partition(".")[0] for name in browser.texts("#run details tbody th")]
+    browser.find("#run details:last-child summary")[0].click()
+    parameters = browser.texts("#run details:last-child tbody th")
+    listed = [name.partition(".")[0] for name in parameters]
     assert set(listed) == {name.partition(".")[0] for name in declared}
 
 
@@ -325,6 +334,7 @@ def rendered(
     history: list[dict[str, str]] | None = None,
     files: dict[int, str] | None = None,
     validation: bool = True,
+    layers: int = 3,
 ) -> str:
     """The page of any predictions."""
     params = PlotParams(
@@ -334,8 +344,7 @@ def rendered(
         uncertain=count,
         per_confusion=per_confusion,
     )
-    train = {"epochs": 5, "target_accuracy": None, "early_stopping": None}
-    run = {"data": {"source": description.source}, "model": {"name": "mlp"}, "train": train}
+    run = {"data": {"source": description.source}, "model": {"name": "mlp"}}
     judged = metrics.evaluate(probabilities, test.labels, EvaluateParams(calibration_bins=15))
     names, columns = judged.calibration.keys(), judged.calibration.values()
     results: dict[str, Any] = {
@@ -351,6 +360,11 @@ def rendered(
             dict(zip(names, map(str, row), strict=True)) for row in zip(*columns, strict=True)
         ],
         "files": files or {},
+        "ending": "trained for all 5 epochs",
+        "layers": [
+            {"name": f"layer_{n}", "kind": "Dense", "output_shape": (28, 28, n), "weights": 10**n}
+            for n in range(1, layers + 1)
+        ],
     }
     matrix = metrics.confusion_matrix(probabilities, test.labels)
     with figures.style():
@@ -486,25 +500,6 @@ def test_better_than_people_needs_intervals_that_are_apart(
     """People: 835 of 1,000, whose 95% interval by Wilson's formula is 0.811 to 0.857."""
     scores = {"accuracy_low": low, "accuracy_high": high}
     assert page.comparison(0.835, 1000, scores) == verdict
-
-
-@pytest.mark.parametrize(
-    ("epochs", "kept", "target", "patience", "said"),
-    [
-        (30, 30, None, None, "trained for all 30 epochs"),
-        (30, 28, None, 3, "trained for all 30 epochs (best: epoch 28, restored)"),
-        (2, 2, 0.85, None, "target accuracy 0.85 reached in epoch 2 of 30"),
-        (2, 2, 0.85, 3, "target accuracy 0.85 reached in epoch 2 of 30"),
-        (12, 9, 0.95, 3, "no lower validation loss for 3 epochs (best: epoch 9, restored)"),
-        (10, 9, None, 1, "no lower validation loss for 1 epoch (best: epoch 9, restored)"),
-    ],
-)
-def test_it_says_why_training_ended(
-    epochs: int, kept: int, target: float | None, patience: int | None, said: str
-) -> None:
-    train = {"epochs": 30, "target_accuracy": target, "early_stopping": patience}
-    history = [{"accuracy": "0.9"}] * epochs
-    assert page.ending({"epochs": epochs, "kept_epoch": kept}, history, train) == said
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 50, 1000])

@@ -13,12 +13,13 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import RAW_FILES
 from pipeline.report import results
-from pipeline.report.results import CALIBRATION, HISTORY, METRICS, TRAINING
-from tests.conftest import ROOT, Project
+from pipeline.report.results import CALIBRATION, HISTORY, METRICS, SUMMARY, TRAINING
+from tests.project import ROOT, Project
 
 IMAGES = 10_000  # of which the committed results are
 FILES = (METRICS, TRAINING, HISTORY, CALIBRATION)
 SCRIPT = "<script>alert(1)</script>"
+LAYER = {"name": "dense", "kind": "Dense", "output_shape": [128], "weights": 100_480}
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,8 @@ def _committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in FILES:
         path.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, path)
+    SUMMARY.parent.mkdir()
+    SUMMARY.write_text(json.dumps({"ending": "trained for all 5 epochs", "layers": [LAYER]}))
     RAW_FILES.parent.mkdir(parents=True)
     RAW_FILES.write_text("set,row,class,path\n")
 
@@ -81,7 +84,7 @@ def test_a_training_without_validation_has_empty_columns() -> None:
     assert "empty only in some" in refused(HISTORY)
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
+@pytest.mark.parametrize("path", [*FILES, SUMMARY], ids=str)
 @pytest.mark.parametrize(
     "content",
     [
@@ -191,13 +194,18 @@ def test_any_other_value_of_a_table_is_refused(path: Path) -> None:
 
 
 def test_nothing_of_them_reaches_the_page_unescaped(project: Project) -> None:
-    """The one text that they may hold is one of two; the parameters are shown as they are."""
+    """Texts of the parameters and of the model are shown as they are."""
+    path = project.path / SUMMARY
+    path.unlink()  # a link into DVC's cache, perhaps
+    texts = {"ending": f"{SCRIPT} ending", "layers": [LAYER | {"name": f"{SCRIPT} layer"}]}
+    path.write_text(json.dumps(texts))
     project.set_params({"data.synthetic.train_images": 1000, "model.name": SCRIPT})
     done = project.stage("plot")
     assert done.returncode == 0, done.stderr
     html = (project.path / "plots/report.html").read_text()
     assert SCRIPT not in html
-    assert "&lt;script&gt;alert(1)" in html
+    for name in ("#34;", " ending", " layer"):
+        assert f"&lt;script&gt;alert(1)&lt;/script&gt;{name}" in html.replace("&#34;", "#34;")
     for path in FILES:
         kept = (project.path / path).read_text()
         written = html.encode()

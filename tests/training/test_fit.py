@@ -20,6 +20,8 @@ def train(project: Project, changes: dict[str, object]) -> list[dict[str, str]]:
     project.set_params(changes)
     done = project.stage("train")
     assert done.returncode == 0, done.stderr
+    ending = read_json(project.path / "models/summary.json")["ending"]
+    assert f"\n{ending} (synthetic data)\ntrained in " in done.stdout
     return read_csv(project.path / "plots/history.csv")
 
 
@@ -40,6 +42,9 @@ def test_early_stopping_keeps_the_best_weights(project: Project) -> None:
     assert len(rows) == best + 3 < 40
     summary = read_json(project.path / "metrics/train.json")
     assert summary["kept_epoch"] == best + 1
+    assert read_json(project.path / "models/summary.json")["ending"] == (
+        f"no lower validation loss for 2 epochs (best: epoch {best + 1}, restored)"
+    )
     assert summary["val_loss"] == losses[best]
     # The kept model is the one of that epoch: train just so long, and compare the weights.
     kept = weights(project)
