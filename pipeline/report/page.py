@@ -22,6 +22,7 @@ from pipeline.report import cases, figures
 from pipeline.report.figures import PlotParams
 from pipeline.report.formats import percent
 
+TEMPLATES = Path(__file__).parent / "templates"
 DEFAULTS = ("presets/defaults.yaml", "presets/mlp.yaml")
 LIKELIEST = 3  # how many classes are shown with a case
 WORST = 3  # how many confusions are named at the top
@@ -109,7 +110,7 @@ def render(
         )
         for found in confusions[:MOST_CONFUSIONS]
     ]
-    return _template().render(
+    return template(TEMPLATES / "report.html").render(
         results,
         data=description,
         images=len(test.labels),
@@ -138,9 +139,10 @@ def render(
     )
 
 
-def _template() -> jinja2.Template:
+def template(path: Path) -> jinja2.Template:
+    """Return the template of a page, which may include those of the report, such as its style."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader([path.parent, TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -150,7 +152,7 @@ def _template() -> jinja2.Template:
     environment.filters["percent"] = percent
     environment.filters["decimal"] = "{:.4f}".format
     environment.filters["thousands"] = "{:,}".format
-    return environment.get_template("report.html")
+    return environment.get_template(path.name)
 
 
 def _case(
