@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core import stage
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_npz
 from pipeline.core.params import Section
@@ -18,7 +20,7 @@ class Params(Section):
 
 
 def evaluate(params: Params) -> None:
-    """Write `metrics/evaluate.json`, four tables in `plots`, and the test probabilities."""
+    """Write `metrics/evaluate.json`, four tables in `plots`, and the probabilities."""
     description = dataset.load_description(dataset.DESCRIPTION)
     model = load_model(Path("models/model.keras"), description)
     paths = {"test": dataset.TEST, "validation": dataset.VALIDATION, "train": dataset.TRAIN}
@@ -38,13 +40,16 @@ def evaluate(params: Params) -> None:
         {"source": description.source, **content, **rounded({"generalization_gap": gap})},
     )
     write_tables(results["test"], description.classes)
-    for path, name in (("plots/predictions.csv", "test"), ("plots/validation.csv", "validation")):
-        pairs: list[tuple[str, str]] = []
-        if name in labels:  # where there are no validation images, there are no rows
-            numbers = zip(labels[name], probabilities[name].argmax(axis=1), strict=True)
-            pairs = [(description.classes[a], description.classes[p]) for a, p in numbers]
-        write_csv(Path(path), ("actual", "predicted"), pairs)
-    write_npz(dataset.TEST_PROBABILITIES, probabilities=probabilities["test"])
+    nothing = np.empty((0, len(description.classes)), np.float32)  # without validation images
+    for table, path, name in (
+        ("plots/predictions.csv", dataset.TEST_PROBABILITIES, "test"),
+        ("plots/validation.csv", dataset.VALIDATION_PROBABILITIES, "validation"),
+    ):
+        given = probabilities.get(name, nothing)
+        numbers = zip(sets[name].labels, given.argmax(axis=1), strict=True)
+        pairs = [(description.classes[a], description.classes[p]) for a, p in numbers]
+        write_csv(Path(table), ("actual", "predicted"), pairs)
+        write_npz(path, probabilities=given)
     for name, result in results.items():
         print(
             f"{name}: accuracy {result.metrics['accuracy']:.4f}, "

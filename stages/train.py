@@ -14,7 +14,14 @@ from pipeline.training.checkpoint import History
 from pipeline.training.hyperparameters import Hyperparameters
 
 Params = Hyperparameters  # what the stage declares
-RESULTS = ("accuracy", "loss", "val_accuracy", "val_loss")
+# Of an epoch, as Keras calls them, and in the metrics: what was measured while the weights changed
+# is not to be taken for the accuracy of the model.
+RESULTS = {
+    "accuracy": "running_accuracy",
+    "loss": "running_loss",
+    "val_accuracy": "val_accuracy",
+    "val_loss": "val_loss",
+}
 COLUMNS = (*RESULTS, "learning_rate")
 
 
@@ -63,7 +70,7 @@ def write_history(params: Hyperparameters, source: str, parameters: int, history
         "epochs": len(rows),
         "kept_epoch": kept,
         "parameters": parameters,
-        **{name: rows[kept - 1][name] for name in RESULTS if name in rows[kept - 1]},
+        **{key: rows[kept - 1][name] for name, key in RESULTS.items() if name in rows[kept - 1]},
     }
     write_csv(
         Path("plots/history.csv"),

@@ -74,7 +74,7 @@ def test_training_leaves_a_row_for_each_epoch(finished: Project) -> None:
     assert [row["epoch"] for row in rows] == ["1", "2"]
     summary = read_json(finished.path / "metrics/train.json")
     assert summary["epochs"] == 2
-    assert summary["accuracy"] == float(rows[-1]["accuracy"])
+    assert summary["running_accuracy"] == float(rows[-1]["accuracy"])
 
 
 def test_the_model_says_nothing_of_its_making(finished: Project) -> None:

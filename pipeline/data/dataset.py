@@ -30,6 +30,8 @@ RAW_DESCRIPTION = RAW / "dataset.json"
 DESCRIPTION = Path("data/processed/dataset.json")
 MODEL_DESCRIPTION = Path("models/dataset.json")
 
+# What the model made of the images of each.
+VALIDATION_PROBABILITIES = Path("data/predictions/validation.npz")
 TEST_PROBABILITIES = Path("data/predictions/test.npz")
 
 Source = Literal["fashion-mnist", "synthetic", "folder"]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,15 @@ from pipeline.experiments.presets import flat
 from pipeline.experiments.workspace import has_remote
 
 METRICS = "metrics/evaluate.json"
-PREDICTIONS = "plots/predictions.csv"
+Split = Literal["validation", "test"]  # the images that runs are judged by
+PREDICTIONS: dict[Split, str] = {
+    "validation": "plots/validation.csv",
+    "test": "plots/predictions.csv",
+}
 
 JSON_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
-Classes = NDArray[np.str_]  # [N], a name for each test image
+Classes = NDArray[np.str_]  # [N], a name for each image
 
 
 class Metrics(BaseModel):
@@ -34,14 +38,16 @@ class Metrics(BaseModel):
 
     Attributes:
         source: the data; the first results did not say.
-        accuracy: `test.accuracy`.
+        test_accuracy: `test.accuracy`.
+        validation_accuracy: `validation.accuracy`; None without validation images.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
     __pydantic_extra__: dict[str, FiniteFloat]
 
     source: str | None = None
-    accuracy: FiniteFloat = Field(alias="test.accuracy")
+    test_accuracy: FiniteFloat = Field(alias="test.accuracy")
+    validation_accuracy: FiniteFloat | None = Field(None, alias="validation.accuracy")
 
     def by_name(self) -> dict[str, str | float]:
         """Return all that the file holds."""
@@ -101,21 +107,41 @@ class Run:
         except ValidationError as error:
             raise PipelineError(f"{METRICS} of {self.name}: {first_fault(error)}") from None
 
-    def predictions(self) -> tuple[Classes, Classes]:
-        """Return the actual and the predicted classes, in the order of the test set."""
+    def accuracy(self, split: Split) -> float:
+        """Return the share of images of `split` that it has right.
+
+        Raises:
+            PipelineError: it was not measured on any, as in a run without validation images.
+        """
+        metrics = self.metrics()
+        accuracy = metrics.test_accuracy if split == "test" else metrics.validation_accuracy
+        if accuracy is None:
+            raise PipelineError(
+                f"{self.name} has no validation predictions; `--test` judges by the test set"
+            )
+        return accuracy
+
+    def predictions(self, split: Split) -> tuple[Classes, Classes]:
+        """Return the actual and the predicted classes, in the order of the images of `split`."""
+        path = PREDICTIONS[split]
         try:
-            rows = list(csv.reader(self.read(PREDICTIONS).decode().splitlines(), strict=True))
+            rows = list(csv.reader(self.read(path).decode().splitlines(), strict=True))
         except (ValueError, csv.Error):
             rows = []
         if rows[:1] != [["actual", "predicted"]] or {len(row) for row in rows} != {2}:
-            raise PipelineError(f"{PREDICTIONS} of {self.name} is not a table of actual,predicted")
+            raise PipelineError(f"{path} of {self.name} is not a table of actual,predicted")
         if len(rows) < 3:
-            raise PipelineError(f"{PREDICTIONS} of {self.name} has fewer than two test images")
+            raise PipelineError(f"{path} of {self.name} has fewer than two images")
         actual, predicted = np.array(rows[1:], np.str_).T
         return actual, predicted
 
+    def images_hash(self, split: Split) -> str | None:
+        """Return the MD5 of the images of `split` that it was measured on, where it is recorded."""
+        evaluate = self.lock.get("evaluate")
+        return hashes(evaluate.deps).get(f"data/processed/{split}.npz") if evaluate else None
+
     def recipe(self) -> tuple[int, str] | None:
-        """Return the seed, and all else that makes its test accuracy: data, parameters, code.
+        """Return the seed, and all else that makes its accuracy: data, parameters, code.
 
         None where `dvc.lock` does not tell: nothing was trained, or another model evaluated.
         """
@@ -140,8 +166,8 @@ def find_run(revision: str | None) -> Run:
     return Run(revision, revisions.resolve(revision))
 
 
-def accuracies_by_seed(runs: Iterable[Run]) -> list[dict[int, float]]:
-    """Return, for each run, the test accuracies of it and of all that differ by seed alone.
+def accuracies_by_seed(runs: Iterable[Run], split: Split) -> list[dict[int, float]]:
+    """Return, for each run, the accuracies of it and of all that differ by seed alone.
 
     Of several runs of one seed, the named one counts, or else the first: they agree anyway. An
     experiment whose metrics cannot be used is left out, and a line on standard error says so.
@@ -157,11 +183,11 @@ def accuracies_by_seed(runs: Iterable[Run]) -> list[dict[int, float]]:
             raise PipelineError(
                 f"{run.name}: dvc.lock does not record where its results come from; run `dvc repro`"
             )
-        accuracies = {own[0]: run.metrics().accuracy}
+        accuracies = {own[0]: run.accuracy(split)}
         for candidate, recipe in candidates:
             if recipe and recipe[1] == own[1] and recipe[0] not in accuracies:
                 try:
-                    accuracies[recipe[0]] = candidate.metrics().accuracy
+                    accuracies[recipe[0]] = candidate.accuracy(split)
                 except PipelineError as error:
                     print(f"note: {candidate.name} is left out: {error}", file=sys.stderr)
         groups.append(dict(sorted(accuracies.items())))

@@ -28,7 +28,7 @@ class PairedDifference:
         base_alone: on how many of them only the first model was right.
         other_alone: on how many only the second was.
         difference: accuracy of the second minus that of the first.
-        low: lower bound of the 95 % interval of `difference` over draws of the test images.
+        low: lower bound of the 95 % interval of `difference` over draws of the images.
         high: upper bound.
         p_value: the chance of counts at least as unequal as these two, were neither model better.
     """
@@ -122,6 +122,18 @@ def compare_means(base: Sequence[float], other: Sequence[float]) -> MeanDifferen
         warnings.simplefilter("ignore", RuntimeWarning)
         interval = stats.ttest_ind(other, base, equal_var=False).confidence_interval(LEVEL)
     return MeanDifference(difference, float(interval.low), float(interval.high))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return Student's 95 % interval of the mean of at least two values, over draws of the seeds.
+
+    Source: Student, The probable error of a mean, 1908.
+    """
+    from scipy import stats  # slow to import
+
+    reach = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1)
+    reach /= len(values) ** 0.5
+    return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
 def _side(difference: float) -> Verdict:

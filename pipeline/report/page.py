@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,9 +32,9 @@ MOST_CONFUSIONS = 90  # are listed: all that there can be of ten classes
 
 
 class Case(NamedTuple):
-    """A test image, and what the model made of it."""
+    """An image, and what a model made of it."""
 
-    row: int  # in the test set
+    name: str  # such as "test image 7", by its row
     file: str  # where it is from, if it is from a file
     image: str  # a `data:` URI
     actual: str
@@ -99,7 +99,7 @@ def render(
     uncertain = cases.least_confident(probabilities)
     confusions = cases.confusions(probabilities, test.labels)
 
-    case = partial(_case, test, description, probabilities, results["files"])
+    case = partial(case_of, test, description, probabilities, "test", results["files"])
     listed = [
         ConfusionCases(
             anchor=f"confusion-{found.actual}-{found.predicted}",
@@ -114,8 +114,7 @@ def render(
         results,
         data=description,
         images=len(test.labels),
-        edge=2 * figures.SMALL if max(description.shape[:2]) <= figures.SMALL else LARGE,
-        negated=figures.negated(description),
+        **look(description),
         model=params["model"]["name"],
         lowest_loss=figures.lowest_validation_loss(results["history"]),
         **_yardsticks(results["metrics"]["test"], confusion.sum(axis=1), description),
@@ -155,20 +154,34 @@ def template(path: Path) -> jinja2.Template:
     return environment.get_template(path.name)
 
 
-def _case(
-    test: Dataset,
+def look(description: Description) -> dict[str, Any]:
+    """Return what a page has to know of images: the `edge` they have, and whether `negated`."""
+    small = max(description.shape[:2]) <= figures.SMALL
+    return {
+        "edge": 2 * figures.SMALL if small else LARGE,
+        "negated": figures.negated(description),
+    }
+
+
+def case_of(
+    data: Dataset,
     description: Description,
     probabilities: Probabilities,
-    files: dict[int, str],
+    split: str,
+    files: Mapping[int, str],
     row: int,
 ) -> Case:
-    classes, actual = description.classes, int(test.labels[row])
+    """Return row `row` of `data`, the images of `split`, and what a model made of it.
+
+    `probabilities` are those of the model, and `files` says by row where images are from.
+    """
+    classes, actual = description.classes, int(data.labels[row])
     order = np.argsort(-probabilities[row], kind="stable").tolist()
     shown = order[:LIKELIEST] + [actual] * (actual not in order[:LIKELIEST])
     return Case(
-        row=int(row),
+        name=f"{split} image {row}",
         file=files.get(int(row), ""),
-        image=_data_uri(figures.pixels(test.images[row], description)),
+        image=_data_uri(figures.pixels(data.images[row], description)),
         actual=classes[actual],
         predicted=classes[order[0]],
         confidence=float(probabilities[row].max()),

@@ -43,11 +43,13 @@ class _Metrics(Section):
     generalization_gap: float = Field(ge=-1, le=1)
 
 
-class _Training(_Scores):
+class _Training(Section):
     source: Source
     epochs: Count
     kept_epoch: Count
     parameters: Count
+    running_accuracy: Share
+    running_loss: Loss
     val_accuracy: Share | None = None
     val_loss: Loss | None = None
 

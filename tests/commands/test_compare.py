@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from pipeline.experiments.statistics import (
@@ -21,7 +22,9 @@ from pipeline.experiments.statistics import (
 from tests.project import Project, compare, compare_json
 
 METRICS = "metrics/evaluate.json"
-PREDICTIONS = "plots/predictions.csv"
+PREDICTIONS = {"validation": "plots/validation.csv", "test": "plots/predictions.csv"}
+IMAGES = {"validation": 100, "test": 300}
+FLAGS = {"validation": [], "test": ["--test"]}
 BASELINES = (f"00/{'0' * 38}", f"11/{'1' * 38}")
 
 
@@ -29,30 +32,37 @@ def show(project: Project, commit: str, path: str) -> str:
     return project.ok("git", "show", f"{commit}:{path}")
 
 
-def correct(project: Project, commit: str) -> NDArray[np.bool_]:
-    rows = csv.DictReader(show(project, commit, PREDICTIONS).splitlines())
+def predictions(project: Project, commit: str, split: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(show(project, commit, PREDICTIONS[split]).splitlines()))
+
+
+def correct(project: Project, commit: str, split: str) -> NDArray[np.bool_]:
+    rows = predictions(project, commit, split)
     return np.array([row["actual"] == row["predicted"] for row in rows])
 
 
 @pytest.fixture(scope="module")
 def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy with an experiment `longer`, and branches whose results cannot be compared."""
+    """A copy with an experiment `wider`, and branches whose results cannot be compared."""
     project = finished.clone(tmp_path_factory.mktemp("compared") / "project")
-    project.ok("dvc", "exp", "run", "--temp", "--name", "longer", "-S", "train.epochs=3")
-    longer = project.ok("git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/longer")
-    project.ok("git", "branch", "branched", longer.strip())
-    project.ok("git", "tag", "--annotate", "--message", "a tag", "tagged", longer.strip())
+    project.ok("dvc", "exp", "run", "--temp", "--name", "wider", "-S", "model.hidden_units=[256]")
+    wider = project.ok("git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/wider")
+    project.ok("git", "branch", "branched", wider.strip())
+    project.ok("git", "tag", "--annotate", "--message", "a tag", "tagged", wider.strip())
     for baseline in BASELINES:
-        project.ok("git", "update-ref", f"refs/exps/{baseline}/twin", longer.strip())
-    edit_on_branch(project, "fewer", PREDICTIONS, lambda text: text.rsplit("\n", 2)[0])
-    edit_on_branch(project, "relabelled", PREDICTIONS, relabel)
+        project.ok("git", "update-ref", f"refs/exps/{baseline}/twin", wider.strip())
+    validation = PREDICTIONS["validation"]
+    edit_on_branch(project, "fewer", validation, lambda text: text.rsplit("\n", 2)[0])
+    edit_on_branch(project, "relabelled", validation, relabel)
+    edit_on_branch(project, "unvalidated", METRICS, without_validation)
+    edit_on_branch(project, "resplit", "dvc.lock", other_validation_images, record=False)
     edit_on_branch(
         project, "real", METRICS, lambda text: text.replace("synthetic", "fashion-mnist")
     )
     edit_on_branch(
         project, "better", METRICS, lambda text: text.replace("0.7", "0.9"), record=False
     )
-    edit_on_branch(project, "renamed", PREDICTIONS, lambda text: text.replace("actual", "label", 1))
+    edit_on_branch(project, "renamed", validation, lambda text: text.replace("actual", "label", 1))
     project.ok("git", "switch", "--quiet", "--create", "empty")
     project.ok("git", "rm", "--quiet", METRICS)
     project.commit("No results")
@@ -60,14 +70,20 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return project
 
 
-@pytest.fixture(scope="module")
-def report(compared: Project) -> dict[str, Any]:
-    return compare_json(compared, "main", "longer")
+@pytest.fixture(scope="module", params=["validation", "test"])
+def split(request: pytest.FixtureRequest) -> str:
+    """Which images the runs are judged by."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def printed(compared: Project) -> list[str]:
-    return compare(compared, "main", "longer")[1].splitlines()
+def report(compared: Project, split: str) -> dict[str, Any]:
+    return compare_json(compared, "main", "wider", *FLAGS[split])
+
+
+@pytest.fixture(scope="module")
+def printed(compared: Project, split: str) -> list[str]:
+    return compare(compared, "main", "wider", *FLAGS[split])[1].splitlines()
 
 
 def edit_on_branch(
@@ -92,6 +108,21 @@ def relabel(text: str) -> str:
     return "".join([header, f"{other},{predicted}", *rest])
 
 
+def without_validation(text: str) -> str:
+    metrics = json.loads(text)
+    del metrics["validation"]
+    return json.dumps(metrics)
+
+
+def other_validation_images(text: str) -> str:
+    """The record of an evaluation on other images of the same classes in the same order."""
+    lock = yaml.safe_load(text)
+    for file in lock["stages"]["evaluate"]["deps"]:
+        if file["path"] == "data/processed/validation.npz":
+            file["md5"] = "0" * 32
+    return yaml.safe_dump(lock)
+
+
 def test_every_metric_on_both_sides(
     compared: Project, report: dict[str, Any], printed: list[str]
 ) -> None:
@@ -112,20 +143,20 @@ def test_every_metric_on_both_sides(
 
 
 def test_accuracy_against_a_bootstrap_and_a_binomial_sum_by_hand(
-    compared: Project, report: dict[str, Any], printed: list[str]
+    compared: Project, split: str, report: dict[str, Any], printed: list[str]
 ) -> None:
-    base, other = correct(compared, "main"), correct(compared, "branched")
-    accuracy = report["accuracy"]
-    assert accuracy["images"] == 300
+    base, other = (correct(compared, commit, split) for commit in ("main", "branched"))
+    accuracy, images = report["accuracy"], IMAGES[split]
+    assert (report["split"], accuracy["images"]) == (split, images)
     assert accuracy["difference"] == pytest.approx(other.mean() - base.mean())
 
-    rows = np.random.default_rng(1).integers(0, 300, (20_000, 300))
+    rows = np.random.default_rng(1).integers(0, images, (20_000, images))
     draws = other[rows].mean(axis=1) - base[rows].mean(axis=1)
     bounds = [accuracy["low"], accuracy["high"]]
-    assert bounds == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=1.5 / 300)
+    assert bounds == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=1.5 / images)
     # Images drawn for each model by itself would give another interval: the check can tell.
     unpaired = other[rows].mean(axis=1) - base[np.roll(rows, 1, axis=0)].mean(axis=1)
-    assert bounds != pytest.approx(np.quantile(unpaired, [0.025, 0.975]), abs=1.5 / 300)
+    assert bounds != pytest.approx(np.quantile(unpaired, [0.025, 0.975]), abs=1.5 / images)
 
     alone = [int(np.sum(base & ~other)), int(np.sum(other & ~base))]
     assert [accuracy["base_alone"], accuracy["other_alone"]] == alone
@@ -134,7 +165,11 @@ def test_accuracy_against_a_bootstrap_and_a_binomial_sum_by_hand(
     if accuracy["p_value"] < 0.05:
         verdict = "better" if accuracy["difference"] > 0 else "worse"
     assert report["verdict"] == verdict
-    assert f"In test accuracy, longer is {verdict}: {report['reason']}." in printed
+    said = f"wider is {verdict} than main"
+    if verdict == "within noise":
+        said = "the difference of wider from main is within noise"
+    assert f"In {split} accuracy, {said}: {report['reason']}." in printed
+    assert ("chosen by it can no longer be reported" in printed[-1]) == (split == "test")
 
 
 def mcnemar(base_alone: int, other_alone: int) -> float:
@@ -145,10 +180,10 @@ def mcnemar(base_alone: int, other_alone: int) -> float:
 
 
 def test_classes_that_gained_and_lost(
-    compared: Project, report: dict[str, Any], printed: list[str]
+    compared: Project, split: str, report: dict[str, Any], printed: list[str]
 ) -> None:
-    rows = list(csv.DictReader(show(compared, "main", PREDICTIONS).splitlines()))
-    base, other = correct(compared, "main"), correct(compared, "branched")
+    rows = predictions(compared, "main", split)
+    base, other = (correct(compared, commit, split) for commit in ("main", "branched"))
     expected = {
         name: [
             int(correct[[row["actual"] == name for row in rows]].sum()) for correct in (base, other)
@@ -164,12 +199,13 @@ def test_classes_that_gained_and_lost(
         name = next(name for name in changed if line.startswith(f"{name} "))
         before, after = changed.pop(name)
         assert change == after - before
-        assert line.split()[-5:] == [str(before), str(after), f"{change:+d}", "of", "30"]
+        of_class = str(IMAGES[split] // 10)
+        assert line.split()[-5:] == [str(before), str(after), f"{change:+d}", "of", of_class]
     assert not changed
 
 
 def test_names_of_every_kind_and_nothing_checked_out(
-    compared: Project, report: dict[str, Any]
+    compared: Project, split: str, report: dict[str, Any]
 ) -> None:
     commit = compared.ok("git", "rev-parse", "branched").strip()
     state = [
@@ -180,17 +216,16 @@ def test_names_of_every_kind_and_nothing_checked_out(
     ]
     before = [compared.ok(*command) for command in state]
     index = (compared.path / ".git/index").read_bytes()
-    for name in ("longer", "branched", "tagged", commit, commit[:10]):
+    for name in ("wider", "branched", "tagged", commit, commit[:10]):
         side = {"name": name, "commit": commit}
-        assert compare_json(compared, "main", name) == report | {"other": side}
+        assert compare_json(compared, "main", name, *FLAGS[split]) == report | {"other": side}
     assert (compared.path / ".git/index").read_bytes() == index
     assert [compared.ok(*command) for command in state] == before
 
 
-def test_without_a_second_revision_it_is_the_workspace(
-    compared: Project, project: Project, report: dict[str, Any]
-) -> None:
-    for path in (METRICS, PREDICTIONS, "dvc.lock", "params.yaml"):
+def test_without_a_second_revision_it_is_the_workspace(compared: Project, project: Project) -> None:
+    report = compare_json(compared, "main", "wider")
+    for path in (METRICS, *PREDICTIONS.values(), "dvc.lock", "params.yaml"):
         (project.path / path).write_text(show(compared, "branched", path))
     sides = {
         "base": report["base"] | {"name": "HEAD"},
@@ -216,6 +251,9 @@ def test_stale_results_do_not_pass_for_current(project: Project, tmp_path: Path)
         "The results in the workspace are stale; run `dvc repro`. Changed since: "
         "download (pipeline/data/synthetic.py), train (params.yaml)"
     )
+    assert printed.splitlines()[-1] == (
+        "This is about stale results, not about what `dvc repro` would give now."
+    )
     assert compare_json(project, "HEAD", "HEAD")["stale"] == []
     (project.path / METRICS).write_text("{}")
     status, printed = compare(project, "HEAD")
@@ -224,14 +262,14 @@ def test_stale_results_do_not_pass_for_current(project: Project, tmp_path: Path)
 
 
 def test_a_run_against_itself(compared: Project) -> None:
-    status, printed = compare(compared, "longer", "longer")
+    status, printed = compare(compared, "wider", "wider")
     assert status == 0
-    assert "longer is identical to longer: every prediction is the same." in printed
+    assert "In validation accuracy, wider is identical to wider: every prediction" in printed
     assert "No class gained or lost." in printed
-    report = compare_json(compared, "longer", "longer")
+    report = compare_json(compared, "wider", "wider")
     assert report["verdict"] == "identical"
     assert report["accuracy"] == {
-        "images": 300,
+        "images": 100,
         "base_alone": 0,
         "other_alone": 0,
         "difference": 0,
@@ -250,11 +288,17 @@ def test_a_run_against_itself(compared: Project) -> None:
         (["main", "twin"], "twin names 2 experiments: "),
         (["empty", "main"], f"{METRICS} of empty is neither in git, nor in DVC's cache or remote"),
         (["main", "better"], f"{METRICS} of better is not the file that dvc.lock records there"),
-        (["main", "fewer"], "main and fewer cannot be compared: their test sets, of 300 and 299"),
-        (["main", "relabelled"], "relabelled cannot be compared: their test sets, of 300 and 300"),
+        (
+            ["main", "fewer"],
+            "main and fewer cannot be compared: their validation sets, of 100 and 99",
+        ),
+        (["main", "relabelled"], "main and relabelled cannot be compared: their validation images"),
+        (["main", "resplit"], "validation images differ; `--test` judges by the test set"),
+        (["main", "unvalidated"], "unvalidated has no validation predictions; `--test` judges"),
+        (["main", "wider", "resplit"], "main and resplit cannot be compared: their validation"),
         (["main", "real"], "cannot be compared: their data is synthetic and fashion-mnist"),
-        (["main", "renamed"], f"{PREDICTIONS} of renamed is not a table of actual,predicted"),
-        (["main", "longer", "--seeds"], "main has one seed, 0, and two are the least"),
+        (["main", "renamed"], "plots/validation.csv of renamed is not a table of actual,predicted"),
+        (["main", "wider", "--seeds"], "main has one seed, 0, and two are the least"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
@@ -264,6 +308,23 @@ def test_what_cannot_be_compared_is_one_line(
     assert status == 1
     assert message in printed
     assert len(printed.splitlines()) == 1
+
+
+def test_what_has_no_validation_images_in_common_is_judged_by_the_test_set(
+    compared: Project,
+) -> None:
+    for name in ("resplit", "unvalidated"):
+        assert compare_json(compared, "main", name, "--test")["verdict"] == "identical"
+
+
+def test_each_of_several_runs_is_compared_with_the_first(compared: Project) -> None:
+    names = ("wider", "tagged", "main")
+    reports = json.loads(compare(compared, "main", *names, "--json")[1])
+    assert reports == [compare_json(compared, "main", name) for name in names]
+    status, printed = compare(compared, "main", *names)
+    assert status == 0
+    said = [line for line in printed.splitlines() if line.startswith("In validation accuracy, ")]
+    assert [name in line for name, line in zip(names, said, strict=True)] == [True] * 3
 
 
 def test_mcnemar_and_difference_on_hand_made_cases() -> None:

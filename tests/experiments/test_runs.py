@@ -31,7 +31,8 @@ def record(path: str, content: str | bytes) -> None:
 def test_metrics_have_dotted_names() -> None:
     record(METRICS, GOOD)
     metrics = find_run(None).metrics()
-    assert (metrics.source, metrics.accuracy) == ("synthetic", 0.9)
+    assert (metrics.source, metrics.test_accuracy) == ("synthetic", 0.9)
+    assert metrics.validation_accuracy is None
     assert metrics.by_name() == {"source": "synthetic", "test.accuracy": 0.9, "test.loss": 1}
 
 
@@ -81,9 +82,9 @@ def test_other_metrics_are_one_line(content: str | bytes) -> None:
     ],
 )
 def test_other_predictions_are_one_line(content: str | bytes) -> None:
-    record(PREDICTIONS, content)
-    with pytest.raises(PipelineError, match=f"^{PREDICTIONS} of workspace ") as error:
-        find_run(None).predictions()
+    record(PREDICTIONS["test"], content)
+    with pytest.raises(PipelineError, match=f"^{PREDICTIONS['test']} of workspace ") as error:
+        find_run(None).predictions("test")
     assert "\n" not in str(error.value)
 
 
@@ -127,6 +128,10 @@ def test_an_odd_experiment_is_left_out_of_its_group(capsys: pytest.CaptureFixtur
         git("add", ".")
         git("commit", "--quiet", "--message", "An experiment")
         git("update-ref", f"refs/exps/00/{seed}/run-{seed}", "HEAD")
-    assert accuracies_by_seed([find_run("run-0")]) == [{0: 0.9, 1: 0.9}]
+    assert accuracies_by_seed([find_run("run-0")], "test") == [{0: 0.9, 1: 0.9}]
     (note,) = capsys.readouterr().err.splitlines()
+    with pytest.raises(
+        PipelineError, match=r"^run-0 has no validation predictions; `--test` judges"
+    ):
+        accuracies_by_seed([find_run("run-0")], "validation")
     assert note.startswith(f"note: run-2 is left out: {METRICS} of run-2 is not the file")

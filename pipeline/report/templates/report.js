@@ -24,37 +24,38 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// The filter of the confusions; the cells of the confusion matrix set it too.
+// The filter of what is in the gallery, where there is one: by what the selects say. The cells of the
+// confusion matrix set it, too.
 const form = document.getElementById("filter");
-const groups = [...document.getElementById("gallery").children];
+if (form) {
+  const groups = [...document.getElementById("gallery").children];
 
-function filter() {
-  const { actual, predicted } = Object.fromEntries(new FormData(form));
-  for (const group of groups) {
-    group.hidden =
-      (actual !== "" && group.dataset.actual !== actual) ||
-      (predicted !== "" && group.dataset.predicted !== predicted);
+  const filter = () => {
+    const wanted = [...new FormData(form)].filter(([, value]) => value !== "");
+    for (const group of groups) {
+      group.hidden = wanted.some(([name, value]) => group.dataset[name] !== value);
+    }
+    const left = groups.filter((group) => !group.hidden);
+    const count = (_, name) =>
+      name === "groups" ? left.length : left.reduce((sum, group) => sum + Number(group.dataset[name]), 0);
+    form.querySelector("output").textContent = left.length
+      ? form.dataset.some.replace(/\{(\w+)\}/g, count)
+      : form.dataset.none;
+  };
+
+  const choose = (values) => {
+    for (const select of form.querySelectorAll("select")) select.value = values[select.name] ?? "";
+    filter();
+  };
+
+  form.hidden = false;
+  form.addEventListener("change", filter);
+  form.querySelector("button").addEventListener("click", () => choose({}));
+  for (const link of document.querySelectorAll("a[data-actual]")) {
+    link.addEventListener("click", () => choose(link.dataset));
   }
-  const left = groups.filter((group) => !group.hidden);
-  const total = (name) => left.reduce((sum, group) => sum + Number(group.dataset[name]), 0);
-  form.querySelector("output").textContent = left.length
-    ? `Confusions: ${left.length}. Mistakes: ${total("count")}, of which ${total("shown")} are shown.`
-    : form.dataset.none;
-}
-
-function choose(actual, predicted) {
-  form.elements.actual.value = actual;
-  form.elements.predicted.value = predicted;
   filter();
 }
-
-form.hidden = false;
-form.addEventListener("change", filter);
-form.querySelector("button").addEventListener("click", () => choose("", ""));
-for (const link of document.querySelectorAll("a[data-actual]")) {
-  link.addEventListener("click", () => choose(link.dataset.actual, link.dataset.predicted));
-}
-filter();
 
 // Nothing is folded away on paper.
 const folded = [...document.querySelectorAll("details:not([open])")];
