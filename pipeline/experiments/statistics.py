@@ -124,5 +124,19 @@ def compare_means(base: Sequence[float], other: Sequence[float]) -> MeanDifferen
     return MeanDifference(difference, float(interval.low), float(interval.high))
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of a mean of at least two values, by Student's t.
+
+    Source: Student, The probable error of a mean, 1908.
+    """
+    from scipy import stats  # slow to import
+
+    if len(set(values)) == 1:  # no spread, of which SciPy makes NaN
+        return values[0], values[0]
+    error = stats.sem(values)
+    low, high = stats.t.interval(LEVEL, len(values) - 1, np.mean(values), error)
+    return float(low), float(high)
+
+
 def _side(difference: float) -> Verdict:
     return "better" if difference > 0 else "worse"
