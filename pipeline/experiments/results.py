@@ -288,6 +288,18 @@ def of(row: Row, table: Table) -> list[Result]:
     return [table[name] for name in row.names()]
 
 
+def how_to_get(experiment: str) -> str:
+    """Say, after a semicolon, how to get a row's experiment; nothing of any other name."""
+    rows = [row for section in load_sections() for row in section.rows]
+    for row in rows:
+        if experiment in row.names():
+            return (
+                f"; it is made by `{row.command()}` and `dvc queue start`, or fetched by "
+                f"`dvc exp pull REMOTE {experiment}` from where somebody has pushed it"
+            )
+    return ""
+
+
 def train_code(read: Reader) -> str:
     """Return a hash of what trains: code and library versions."""
     paths = [file.path for file in _train_record(read).deps]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from pipeline.core.artifacts import write_bytes
@@ -27,6 +27,7 @@ FOLDER = Path("docs/results")
 CSS = Path("pipeline/report/templates/report.css")
 WIDTH = 5.0  # inches: its letters are legible on a phone
 MEAN = "mean of the seeds, 95 % interval"
+LABELS = (((-5, 5), "right"), ((5, -13), "left"))  # where a name is, in points from its marker
 DARK, LIGHT = "#1b1d21", "#fafafa"  # letters on cells that look the same in light and dark
 
 
@@ -48,17 +49,20 @@ def frontier(groups: Sequence[Group], best: Sequence[Group]) -> Figure:
     figure, axes = _chart(4.2)
     placed = [group for group in groups if group.cost is not None]
     others = [group for group in placed if group not in best]
-    for shown, colour, label in ((others, GREY, "other rows"), (best, BLUE, "as listed below")):
+    for shown, colour, label in (
+        (others, GREY, "other rows"),
+        (best, BLUE, "better than every cheaper row"),
+    ):
         costs = np.array([group.cost for group in shown], np.float64)
         means = [group.accuracy for group in shown]
         reach = np.hstack([np.zeros((2, 0)), *map(_reach, shown)])
         axes.errorbar(costs, means, reach, fmt="o", color=colour, capsize=2, label=label)
-        if shown is best:
-            for group, place in zip(best, zip(costs, means, strict=True), strict=True):
-                axes.annotate(group.name, place, (-5, 5), textcoords="offset points", ha="right")
+    for number, group in enumerate(best):  # on both sides by turns, or they would overlap
+        place, side, align = (group.cost, group.accuracy), *LABELS[number % 2]
+        axes.annotate(group.name, place, side, textcoords="offset points", ha=align)
     axes.set(xscale="log", xlabel="CPU seconds", ylabel=f"validation accuracy\n({MEAN})")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.margins(x=0.2)
+    axes.margins(x=0.25)
     figure.legend(**BELOW)
     return figure
 
@@ -70,15 +74,15 @@ def points(groups: Sequence[Group]) -> Figure:
         colour = BLUE if place else GREY
         heights = [place] * len(group.members)
         axes.plot(group.accuracies, heights, "o", color=colour, alpha=0.4, label="a seed")
-        reach = _reach(group)
-        axes.errorbar(
-            group.accuracy, place, xerr=reach, fmt="D", color=colour, capsize=3, label=MEAN
-        )
+        options: dict[str, Any] = {"fmt": "D", "color": colour, "capsize": 3, "label": MEAN}
+        axes.errorbar(group.accuracy, place, xerr=_reach(group), **options)
     axes.axvline(groups[0].accuracy, color=GREY, linestyle=":", zorder=1)
     axes.set_yticks(range(len(groups)), [group.name for group in groups])
     axes.set(xlabel="validation accuracy", ylim=(len(groups) - 0.4, -0.6))
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles[-2:], labels[-2:], **BELOW)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    handles, labels = axes.get_legend_handles_labels()  # all seeds, then all means
+    last = slice(len(groups) - 1, None, len(groups))
+    figure.legend(handles[last], labels[last], **BELOW)
     return figure
 
 
@@ -186,7 +190,8 @@ def _coloured(drawing: str) -> str:
     light, dark = re.findall(r":root \{.*?\}", CSS.read_text(encoding="utf-8"), re.DOTALL)[:2]
     style = (
         f"<style>\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
-        "svg { background: var(--card); color: var(--ink); }\n</style>\n"
+        "svg { background: var(--card); color: var(--ink); }\n"
+        "text { fill: currentColor; }\n</style>\n"
     )
     head, bracket, rest = drawing.partition(">\n")
     return f"{head}{bracket}{style}{rest}"
