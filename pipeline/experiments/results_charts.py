@@ -1,9 +1,8 @@
 """The pictures of RESULTS.md: SVG files that fit a page in light and in dark."""
 
-import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -99,15 +98,17 @@ def curves(groups: Sequence[Group]) -> Figure | None:
     charts = figure.subplots(2, 1, sharex=True)
     best = longest.values("best_epoch")
     for axes, name in zip(charts, ("accuracy", "loss"), strict=True):
-        _curve(axes, [[getattr(e, name) for e in h] for h in histories], BLUE, "training")
-        values = [[getattr(e, f"val_{name}") for e in h] for h in histories]
-        _curve(axes, values, ORANGE, "validation")
+        for field, colour, style in ((name, BLUE, "-"), (f"val_{name}", ORANGE, "--")):
+            label = "validation" if colour == ORANGE else "training"
+            seeds = [[getattr(epoch, field) for epoch in history] for history in histories]
+            _curve(axes, seeds, color=colour, linestyle=style, label=label)
         label = "lowest validation loss"
         axes.axvspan(min(best) - 0.2, max(best) + 0.2, color=GREY, alpha=0.3, lw=0, label=label)
         axes.grid(alpha=0.3)
     _mark_ends(charts[0], [group for group in groups if group != longest])
     charts[0].set_ylabel("accuracy")
-    charts[1].set(ylabel="loss (nats)", xlabel=f"epoch of {longest.name}")
+    limits = (0.5, max(longest.values("epochs")) + 0.5)
+    charts[1].set(ylabel="loss (nats)", xlabel=f"epoch of {longest.name}", xlim=limits)
     charts[1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure.legend(*charts[1].get_legend_handles_labels(), **BELOW)
     return figure
@@ -127,7 +128,7 @@ def heat_map(title: str, groups: Sequence[Group]) -> Figure:
             f"{', '.join(varied) or 'none'}"
         )
     places = [tuple(json.dumps(p[name]) for name in varied) for p in params]
-    ticks = [[json.dumps(v) for v in _sorted(p[name] for p in params)] for name in varied]
+    ticks = [sorted(set(values), key=_order) for values in zip(*places, strict=True)]
     means = np.full((len(ticks[0]), len(ticks[1])), np.nan)
     figure, axes = _chart(1.5 + 0.6 * len(ticks[0]))
     for (row, column), group in zip(places, groups, strict=True):
@@ -147,9 +148,9 @@ def heat_map(title: str, groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _sorted(values: Iterable[Any]) -> list[Any]:
-    """Return each value once, in order: numbers, or lists of them."""
-    return [value for value, _ in itertools.groupby(sorted(values))]
+def _order(value: str) -> tuple[list[float], str]:
+    """Return what puts values of a parameter, as JSON, in the order of the numbers in them."""
+    return [float(number) for number in re.findall(r"\d[\d.e+-]*", value)], value
 
 
 def _chart(height: float) -> tuple[Figure, Axes]:
@@ -166,12 +167,12 @@ def _reach(group: Group) -> NDArray[np.float64]:
     return np.array([[mean - low], [high - mean]])
 
 
-def _curve(axes: Axes, seeds: list[list[float]], colour: str, label: str) -> None:
+def _curve(axes: Axes, seeds: list[list[float]], label: str, **style: Any) -> None:
     """Draw a figure by epoch: of each seed, and the mean as far as all of them go."""
     mean = [sum(values) / len(seeds) for values in zip(*seeds, strict=False)]
     for values in seeds:
-        axes.plot(range(1, len(values) + 1), values, color=colour, alpha=0.2, linewidth=1)
-    axes.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, label=label)
+        axes.plot(range(1, len(values) + 1), values, alpha=0.2, linewidth=1, **style)
+    axes.plot(range(1, len(mean) + 1), mean, linewidth=2, label=label, **style)
 
 
 def _mark_ends(axes: Axes, groups: Sequence[Group]) -> None:
@@ -180,9 +181,11 @@ def _mark_ends(axes: Axes, groups: Sequence[Group]) -> None:
         end = median(group.values("epochs"))
         axes.axvline(end, color="black", linestyle=":", linewidth=1)
         place, on = (end, 0.02), axes.get_xaxis_transform()
-        axes.text(*place, f" {group.name}", transform=on, rotation=90, va="bottom", ha="right")
+        axes.text(*place, f" {group.name} ends", transform=on, rotation=90, va="bottom", ha="right")
         if target := group.row.params()["train"]["target_accuracy"]:
             axes.axhline(target, color="black", linestyle=":", linewidth=1)
+            along = axes.get_yaxis_transform()
+            axes.text(0.99, target, "target", transform=along, va="bottom", ha="right")
 
 
 def _coloured(drawing: str) -> str:
