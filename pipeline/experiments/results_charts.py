@@ -150,7 +150,7 @@ def heat_map(title: str, groups: Sequence[Group]) -> Figure:
 
 def _order(value: str) -> tuple[list[float], str]:
     """Return what puts values of a parameter, as JSON, in the order of the numbers in them."""
-    return [float(number) for number in re.findall(r"\d[\d.e+-]*", value)], value
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", value)], value
 
 
 def _chart(height: float) -> tuple[Figure, Axes]:
