@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.guard import Declaration
 from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml, select
-from pipeline.experiments.dvc_files import DECLARATIONS, Stage, hashes, parse_stages
+from pipeline.experiments.dvc_files import DECLARATIONS, hashes, parse_stages
 from pipeline.experiments.presets import flat
 from pipeline.experiments.revisions import experiments, git, read, read_bytes
 from pipeline.experiments.runs import METRICS, Run
@@ -86,7 +87,7 @@ def find(trials: Collection[Trial], commit: str) -> dict[Trial, str]:
     return found
 
 
-def declared(commit: str) -> tuple[dict[str, Stage], list[str]]:
+def declared(commit: str) -> tuple[dict[str, Declaration], list[str]]:
     """Return the stages of a commit, and the paths that they depend on and do not make."""
     stages = parse_stages(read(DECLARATIONS, commit))
     made = {path for stage in stages.values() for path in stage.outputs()}
@@ -134,7 +135,7 @@ def _recorded(experiment: str) -> str:
 
 
 @cache
-def _content(commit: str) -> tuple[dict[str, Stage], dict[str, str]]:
+def _content(commit: str) -> tuple[dict[str, Declaration], dict[str, str]]:
     """Return the stages of a commit, and for what they are given the MD5, or the tree of a folder.
 
     DVC's hash of a folder is of files that git may not have; git's tree has DVC's `.dvc` files.
