@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint lock bench screenshot clean
+.PHONY: help run search test test-all lint lock bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -15,6 +15,9 @@ help:  ## List the targets
 run: $(VENV)/installed  ## Set up the environment and run the pipeline
 	@python -m pipeline run
 
+search: $(VENV)/installed-search  ## Set up the environment and search for better parameters, as search.yaml says
+	@python -m pipeline search
+
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
 	@pytest $(WORKERS)
 
@@ -28,7 +31,7 @@ lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@lint-imports --no-cache --no-logo
 
 lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt, pinned with hashes
-	@for set in requirements requirements-dev; do \
+	@for set in requirements requirements-search requirements-dev; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
@@ -60,6 +63,10 @@ $(VENV)/installed: requirements.txt
 		{ echo "Python's venv is missing; on Debian: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@echo 'Installing the pinned packages into $(VENV): a minute or two, and 2.5 GB'
+	$(VENV)/bin/pip install --quiet --require-hashes -r $<
+	@touch $@
+
+$(VENV)/installed-search: requirements-search.txt $(VENV)/installed
 	$(VENV)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@
 

@@ -7,53 +7,57 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from pipeline.commands import compare, data, predict, preset, results, run, seeds, start, verify
-from pipeline.core.errors import PipelineError
+from pipeline.commands import (
+    compare,
+    data,
+    predict,
+    preset,
+    results,
+    run,
+    search,
+    seeds,
+    start,
+    verify,
+)
+from pipeline.core import process
+from pipeline.core.errors import PipelineError, printable
 
 
 def main() -> int:
     """Run the command that the user names and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for module in (run, data, preset, predict, compare, seeds, results, verify, start):
+    for module in (run, data, preset, predict, compare, seeds, search, results, verify, start):
         name = module.__name__.rsplit(".", 1)[-1]
         summary = (module.__doc__ or "").splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)
         module.configure(command)
         command.set_defaults(execute=module.execute)
     arguments = parser.parse_args()
-    _open_standard_streams()
+    process.open_standard_streams()
     _name_user()
     for number in (signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the first
             signal.signal(number, _exit)
     try:
         status = int(arguments.execute(arguments))
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return status
     except BrokenPipeError:  # what reads the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (PipelineError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-
-
-def _open_standard_streams() -> None:
-    """Let no file get the number of a standard stream that is closed, and another's output."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
 
 
 def _name_user() -> None:
     """Give DVC a name and a home where the user has none, as a container under any number has."""
     if not {"LOGNAME", "USER", "LNAME", "USERNAME"} & os.environ.keys():
         os.environ["USER"] = f"user-{os.getuid()}"
-    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 (never raises)
+    if not os.access(os.path.expanduser("~/"), os.W_OK):  # noqa: PTH111 (never raises)
         os.environ["HOME"] = str(Path(".dvc/tmp").resolve())
 
 

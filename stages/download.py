@@ -27,6 +27,7 @@ class Params(Section):
 def download(params: Params) -> None:
     """Write `data/raw`."""
     files: own.Files = []
+    folder.tell_misplaced(params.data.source)
     match params.data.source:
         case "folder":
             description, files = folder.write(params.data.folder)

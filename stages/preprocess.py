@@ -19,6 +19,8 @@ def preprocess(params: Params) -> None:
     labels = idx.read_labels(dataset.TRAIN_IMAGES, dataset.TRAIN_LABELS, description)
     test_labels = idx.read_labels(dataset.TEST_IMAGES, dataset.TEST_LABELS, description)
     parts = split(labels, len(description.classes), params.preprocess)
+    if params.preprocess.validation_fraction and not len(parts.validation):
+        print("no validation images: preprocess.validation_fraction is too small for these classes")
     for path, rows in zip((dataset.TRAIN, dataset.VALIDATION), parts, strict=True):
         images = chosen(idx.read_parts(dataset.TRAIN_IMAGES), rows)
         write_scaled(path, images, shape, labels[rows])

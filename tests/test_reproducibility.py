@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.project import Project, keep_checkpoints, kill, read_json, wait_for
 
@@ -199,6 +201,65 @@ def test_a_stage_killed_while_it_writes_is_made_good(project: Project, seed: int
     project.ok("dvc", "repro", "--single-item", stage)
     assert project.contents(stage) == expected
     assert not unfinished(project)
+
+
+def put_pictures(project: Project) -> None:
+    """Make the data a folder, of pictures so large that they take a while to read."""
+    for label, kind in enumerate(("cat", "dog")):
+        folder = project.path / "data/own/pictures" / kind
+        folder.mkdir(parents=True)
+        for number in range(12):
+            image = Image.new("RGB", (1500, 1500), (20 * number, 200 * label, 90))
+            image.save(folder / f"{number}.png")
+    project.set_params({"data.source": "folder", "data.folder.image_size": 8})
+    project.set_params({"train.epochs": 40, "train.batch_size": 8})
+    project.ok("dvc", "add", "--quiet", "data/own/pictures")
+
+
+def interrupted(project: Project, act: Callable[[subprocess.Popen[str]], object]) -> str:
+    """Run `dvc repro download`, and act as soon as its first file is in the making."""
+    process = project.start("dvc", "repro", "download")
+    watcher = threading.Thread(target=when_writing, args=(project, 1, lambda: act(process)))
+    watcher.start()
+    printed, _ = process.communicate()
+    watcher.join()
+    assert process.returncode != 0
+    return printed
+
+
+def test_a_folder_survives_a_kill_and_an_edit_while_it_is_read(
+    project: Project, tmp_path: Path
+) -> None:
+    put_pictures(project)
+    before = project.recorded("download")
+    undisturbed = project.clone(tmp_path / "undisturbed")
+    undisturbed.ok("dvc", "repro", "download")
+    picture = project.path / "data/own/pictures/cat/7.png"
+    printed = interrupted(project, lambda _: picture.write_bytes(picture.read_bytes()))
+    assert "download: data/own/pictures/cat/7.png changed while the stage ran" in printed
+    interrupted(project, kill)
+    assert project.recorded("download") == before
+    project.ok("dvc", "repro", "download")
+    assert project.contents("download") == undisturbed.contents("download")
+    assert project.recorded("download") == undisturbed.recorded("download")
+    assert not unfinished(project)
+
+
+@pytest.mark.exhaustive
+def test_a_run_on_a_folder_that_is_killed_in_each_stage_is_made_good(
+    project: Project, tmp_path: Path
+) -> None:
+    put_pictures(project)
+    undisturbed = project.clone(tmp_path / "undisturbed")
+    undisturbed.ok("dvc", "repro")
+    interrupted(project, kill)
+    for line in ("epoch 7 of", "> python -m stages.evaluate", "> python -m stages.plot"):
+        process = project.start("dvc", "repro")
+        wait_for(process, line)
+        kill(process)
+    project.ok("dvc", "repro")
+    assert project.contents() == undisturbed.contents()
+    assert project.lock() == undisturbed.lock()
 
 
 def test_an_experiment_that_was_killed_goes_on(undisturbed: Project, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.core.errors import printable
+
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """Print aligned columns: the first `left` start at the left, all others end at the right."""
@@ -9,4 +11,4 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int 
     for row in (header, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row[:left], widths, strict=False)]
         cells += [cell.rjust(w) for cell, w in zip(row[left:], widths[left:], strict=True)]
-        print("  ".join(cells).rstrip())
+        print(printable("  ".join(cells).rstrip()))

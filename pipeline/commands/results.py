@@ -2,8 +2,9 @@
 
 import argparse
 
+from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import results, results_page
+from pipeline.experiments import executor, results, results_page
 from pipeline.experiments.revisions import check_not_shallow
 
 
@@ -17,6 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run seed 0 of these rows again, with the code of the last commit, and take them over "
         "where every figure except the timings is the same",
     )
+    parser.add_argument(
+        "--run",
+        action="store_true",
+        help="first run what is not recorded yet, or with other parameters or code than those of "
+        "the last commit",
+    )
+    _cluster.configure(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -32,6 +40,12 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"{name}: {'; '.join(differences) or 'the same, and taken over'}", flush=True)
         status |= bool(differences)
     results.add_finished(sections, table)
+    if arguments.run:
+        due = results.due(sections, table)
+        for outcome in executor.run(due, "HEAD", _cluster.cluster(arguments)):
+            if outcome.commit:
+                results.add(outcome, table)
+                results.save_table(sections, table)  # now: this command may be interrupted
     results.save_table(sections, table)
     results_page.write(sections, table)
     print(f"{results.TABLE} and {results_page.PAGE} are written")

@@ -9,9 +9,8 @@ from pipeline.core.artifacts import write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
-from pipeline.data import fashion_mnist
 from pipeline.data.dataset import Source, label
-from pipeline.experiments.copies import copy_sources
+from pipeline.experiments.copies import copy_sources, reachable
 from pipeline.experiments.subprocesses import call
 from pipeline.experiments.workspace import check_not_locked, check_queue
 
@@ -34,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
         data = select(params, ["data.source", "data.mirrors"])["data"]
         folder, source = Path(), data.get("source")
         status = _reproduce(folder, lock)
-        if status and source == "fashion-mnist" and not _reachable(data.get("mirrors")):
+        if status and source == "fashion-mnist" and not reachable(data.get("mirrors")):
             _announce()
             folder, source = SYNTHETIC, "synthetic"
             copy_sources(folder)
@@ -50,17 +49,6 @@ def _reproduce(folder: Path, lock: int) -> int:
     command = [sys.executable, "-m", "dvc", "repro"]
     # If this process is killed, the lock holds until DVC has ended.
     return call(command, folder, keep_open=[lock])
-
-
-def _reachable(mirrors: object) -> bool:
-    """Tell whether the data can be had, so that something else must have failed."""
-    if not isinstance(mirrors, list):
-        return True  # it is this that has failed, and the stage has said so
-    try:
-        fashion_mnist.fetch(mirrors)
-    except fashion_mnist.UnreachableError:
-        return False
-    return True
 
 
 def _announce() -> None:

@@ -1,12 +1,14 @@
-"""Queue the current parameters, or presets, under several seeds, as DVC experiments."""
+"""Queue or run the current parameters, or presets, under several seeds, as DVC experiments."""
 
 import argparse
 from typing import Any
 
+from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml
-from pipeline.experiments import presets
+from pipeline.experiments import executor, presets
 from pipeline.experiments.revisions import check_not_shallow, experiments
+from pipeline.experiments.trials import Trial
 from pipeline.experiments.workspace import check_queue, open_repo
 
 MOST = 1_000  # seeds: each is a commit and a training
@@ -31,6 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", help="what the experiments' names start with, before the seed (made up)"
     )
+    parser.add_argument(
+        "--run",
+        action="store_true",
+        help="run them now, as trials of the last commit, in place of DVC's queue",
+    )
+    _cluster.configure(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -38,24 +46,37 @@ def execute(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.count <= MOST:
         raise PipelineError(f"N is {arguments.count}; it has to be 1 to {MOST:,}")
     check_not_shallow()
-    check_queue()
-    chosen = arguments.preset.split(",") if arguments.preset else [None]
+    named = arguments.preset is not None
+    chosen = list(dict.fromkeys(arguments.preset.split(","))) if named else [None]
     for preset in chosen:
         _check_params(preset, arguments.set_param)
-    prefixes = _prefixes(arguments.name, chosen)
-    names = [f"{prefix}-{seed}" for prefix in prefixes for seed in range(arguments.count)]
-    with open_repo() as repo:
-        _check_free(names, repo.experiments.celery_queue)
-        for preset, prefix in zip(chosen, prefixes, strict=True):
-            base = presets.find(preset).settings() if preset else []
-            for seed in range(arguments.count):
-                settings = [*base, *arguments.set_param, f"seed={seed}"]
-                repo.experiments.run(queue=True, name=f"{prefix}-{seed}", params=settings)
+    trials = []
+    for preset, prefix in zip(chosen, _prefixes(arguments.name, chosen), strict=True):
+        settings = [*(presets.find(preset).settings() if preset else []), *arguments.set_param]
+        for seed in range(arguments.count):
+            trials.append(Trial(f"{prefix}-{seed}", (*settings, f"seed={seed}")))
+    status = _run(trials, arguments) if arguments.run else _queue(trials)
     print(
-        f"Queued {', '.join(names)}. Run them, here two at a time:\n"
-        "    dvc queue start -j 2\n"
-        "Then compare them, by any of their names, with the seeds of another run, here of main:\n"
-        f"    python -m pipeline compare --seeds main {names[0]}"
+        "Compare them, by any of their names, with the seeds of another run, here of main:\n"
+        f"    python -m pipeline compare --seeds main {trials[0].name}"
+    )
+    return status
+
+
+def _run(trials: list[Trial], arguments: argparse.Namespace) -> int:
+    outcomes = list(executor.run(trials, "HEAD", _cluster.cluster(arguments)))
+    return int(any(outcome.error for outcome in outcomes))
+
+
+def _queue(trials: list[Trial]) -> int:
+    check_queue()
+    with open_repo() as repo:
+        _check_free([trial.name for trial in trials], repo.experiments.celery_queue)
+        for trial in trials:
+            repo.experiments.run(queue=True, name=trial.name, params=list(trial.settings))
+    print(
+        f"Queued {', '.join(trial.name for trial in trials)}. Run them, here two at a time:\n"
+        "    dvc queue start -j 2"
     )
     return 0
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.dvc_files import LOCK
-from pipeline.experiments.results import TABLE
+from pipeline.experiments.results import HISTORY_TABLE, TABLE
 from pipeline.experiments.results_page import PAGE
 from pipeline.experiments.revisions import git, prefix
 from pipeline.experiments.workspace import outputs
 
-PICTURES = "docs/*.png"  # `make screenshot` takes them again
+# `make screenshot` takes some again, `python -m pipeline results` draws the others.
+PICTURES = ("docs/*.png", "docs/results/*.svg")
 TEMPLATE = "template"  # the branch that keeps what was here
 
 
@@ -26,7 +27,8 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     _check_can_start(branch)
     git("branch", "--move", TEMPLATE)
     git("checkout", "--quiet", "--orphan", branch)
-    ours = [LOCK, str(TABLE), str(PAGE), *map(str, Path().glob(PICTURES))]
+    pictures = [path for pattern in PICTURES for path in Path().glob(pattern)]
+    ours = [LOCK, *map(str, (TABLE, HISTORY_TABLE, PAGE, *pictures))]
     for path in (*ours, *outputs()):
         Path(path).unlink(missing_ok=True)
     for page in git("ls-files", "*.md").split():

@@ -12,13 +12,36 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import CODE_AT_START
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, read_declared, select
 
 REQUIREMENTS = "requirements.txt"
+
+# A path, alone or with its settings.
+Output = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
+
+
+class Declaration(BaseModel):
+    """What `dvc.yaml` says of a stage."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    cmd: str
+    deps: list[str] = []
+    params: list[str] = []
+    outs: list[Output] = []
+    metrics: list[Output] = []
+    plots: list[Output] = []
+
+    def outputs(self) -> list[str]:
+        """Return the paths of all that it writes."""
+        entries = [*self.outs, *self.metrics, *self.plots]
+        return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
 @dataclass(frozen=True)
@@ -74,14 +97,14 @@ def observe(stage: str) -> Inputs:
             library is not of the version that `requirements.txt` pins, and so says to DVC.
     """
     try:
-        declaration = load_yaml("dvc.yaml")["stages"][stage]
-        deps, declared = declaration["deps"], declaration["params"]
-        entries = [e for kind in ("outs", "metrics", "plots") for e in declaration.get(kind, ())]
-    except (AttributeError, KeyError, TypeError):
-        raise PipelineError(f"dvc.yaml does not declare the stage {stage} in full") from None
-    params = read_declared(declared)
+        declared = Declaration.model_validate(load_yaml("dvc.yaml")["stages"][stage])
+    except (KeyError, TypeError, ValidationError):
+        declared = None
+    if not (declared and declared.deps and declared.params):
+        raise PipelineError(f"dvc.yaml does not declare the stage {stage} in full")
+    params = read_declared(declared.params)
     files = {}
-    for path in _files(deps):
+    for path in _files(declared.deps):
         if not Path(path).is_file():  # anything else may block for ever
             raise PipelineError(f"{path} is missing or not a file; run `dvc repro`")
         files[path] = _state(path)
@@ -91,8 +114,7 @@ def observe(stage: str) -> Inputs:
         reason = "changed after the stage was started; run it again"
         raise PipelineError("\n".join(f"{path} {reason}" for path in late))
     _check_versions()
-    outputs = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-    return Inputs(stage, deps, declared, outputs, params, files)
+    return Inputs(stage, declared.deps, declared.params, declared.outputs(), params, files)
 
 
 def _files(paths: Iterable[str]) -> Iterator[str]:

@@ -12,15 +12,18 @@ FOREIGN = ("FREETYPE_", "MATPLOTLIBRC", "MPLBACKEND", "NPY_", "TQDM_")
 def prepare() -> None:
     """Make the process fit for a stage, before it imports any library."""
     forget_settings(FOREIGN)
-    for descriptor in (0, 1, 2):  # a data file would take the number of one that is closed
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the encoding does not
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def open_standard_streams() -> None:
+    """Open those that are closed, or a file would get the number of one, and another's output."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def forget_settings(prefixes: tuple[str, ...]) -> None:

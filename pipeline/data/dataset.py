@@ -40,31 +40,32 @@ Source = Literal["fashion-mnist", "synthetic", "folder"]
 Preparation = Literal["garment", "fit", "crop"]
 Edge = Annotated[int, Field(ge=8, le=256)]  # in pixels
 Channels = Literal[1, 3]  # grey, or red, green and blue
+Text = Annotated[str, Field(pattern=r"^\P{C}+$")]  # nothing that could control a terminal
 
 
 class Reference(Section):
     """An accuracy that others have reached on the test images."""
 
-    name: str  # who or what reached it
+    name: Text  # who or what reached it
     accuracy: float = Field(gt=0, lt=1)
     images: int | None = Field(ge=1)  # on how many it was measured, where that is known
-    url: str  # who says so
+    url: Text  # who says so
     claimed: bool = False  # whether it is the word of one author, which nobody has reproduced
 
 
 class Description(Section):
     """What a data set is: the content of `dataset.json`."""
 
-    name: str = Field(min_length=1)
+    name: Text
     source: Source
     # Their names, in the order of the labels from 0.
-    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2, max_length=1000)
+    classes: tuple[Text, ...] = Field(min_length=2, max_length=1000)
     height: Edge
     width: Edge
     channels: Channels
     preparation: Preparation  # how a picture was, or is to be, prepared for it
-    licence: str | None  # where it is known, as is the URL
-    url: str | None
+    licence: Text | None  # where it is known, as is the URL
+    url: Text | None
     references: tuple[Reference, ...]
 
     @model_validator(mode="after")

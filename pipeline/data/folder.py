@@ -1,14 +1,16 @@
 """From `data/own` to the four raw files and what describes them."""
 
+import hashlib
 import shutil
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.errors import PipelineError
 from pipeline.data import dataset, idx, own_idx, own_pictures
-from pipeline.data.dataset import Description
+from pipeline.data.dataset import Description, Source
 from pipeline.data.own import OWN, Files, FolderParams, Own, listed, refuse, tell
 
 # A pixel is a byte in `data/raw` and four in `data/processed`; DVC keeps a copy of both.
@@ -17,6 +19,24 @@ IMAGES, LABELS = (
     (dataset.TRAIN_IMAGES, dataset.TEST_IMAGES),
     (dataset.TRAIN_LABELS, dataset.TEST_LABELS),
 )
+FORMS = {own_pictures.PICTURES: own_pictures.find, own_idx.IDX: own_idx.find}
+
+
+def tell_misplaced(source: Source) -> None:
+    """Say what the user has put where this source does not look, or writes itself.
+
+    A file in `data/raw` is the user's own if `dvc.lock` does not record it. Those of Fashion-MNIST
+    are not written where they are right: `fashion_mnist.fetch` says which are not.
+    """
+    if source != "folder":
+        present = [path for path in FORMS if path.exists()]
+        tell(f"not used, since data.source is {source}, not folder", present)
+    if source != "fashion-mnist":
+        lock = Path("dvc.lock")
+        recorded = lock.read_text("utf-8", "replace") if lock.is_file() else ""
+        present = [path for path in chain(IMAGES, LABELS) if path.is_file()]
+        replaced = [path for path in present if _md5(path) not in recorded]
+        tell(f"replaced, since not of a recorded run; put your own data into {OWN}", replaced)
 
 
 def write(params: FolderParams) -> tuple[Description, Files]:
@@ -39,16 +59,19 @@ def write(params: FolderParams) -> tuple[Description, Files]:
     return own.description, own.files
 
 
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
 def _find(params: FolderParams) -> Own:
-    forms = {own_pictures.PICTURES: own_pictures.find, own_idx.IDX: own_idx.find}
-    present = [path for path in forms if path.exists()]
+    present = [path for path in FORMS if path.exists()]
     if len(present) == 1:
         expected = (OWN / "README.md", OWN / ".gitignore", present[0], Path(f"{present[0]}.dvc"))
         tell("ignored", [path for path in listed(OWN) if path not in expected])
-        return forms[present[0]](params)
+        return FORMS[present[0]](params)
     if present:
         raise PipelineError(f"there are both {' and '.join(map(str, present))}; keep one")
-    for path in forms:
+    for path in FORMS:
         if Path(f"{path}.dvc").exists():
             raise PipelineError(f"{path} is missing; run `dvc checkout {path}.dvc`, or `dvc pull`")
     raise PipelineError(

@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
-from pipeline.data.dataset import Channels, Description, Edge, Preparation
+from pipeline.data.dataset import Channels, Description, Edge, Preparation, Text
 from pipeline.data.idx import Labels
 
 OWN = Path("data/own")
@@ -24,9 +24,9 @@ SHOWN = 10  # of many faults
 class FolderParams(Section):
     """`data.folder`: what is not in the files themselves."""
 
-    name: str = Field(min_length=1)
-    licence: str | None
-    url: str | None
+    name: Text
+    licence: Text | None
+    url: Text | None
     image_size: Edge
     channels: Channels
     preparation: Preparation

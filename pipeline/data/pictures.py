@@ -112,10 +112,14 @@ def _decode(path: Path, edge: int | None) -> Image.Image:
     with _opened(path) as image:
         if edge is not None:
             image.draft(None, (edge, edge))
+        # Colours of 16 bits, which Pillow cuts off after 8.
+        deep = ";16" in str(getattr(image, "tile", ""))
         ImageOps.exif_transpose(image, in_place=True)  # loads it, too
         if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-            return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-        if image.mode in ("I", "F"):
+            image = _eight_bits(image)
+        elif deep and 0 < np.asarray(image.convert("L")).max() < 64:
+            raise ValueError("its colours use 14 or fewer of their 16 bits; save it with 8")
+        elif image.mode in ("I", "F"):
             raise ValueError("its pixels have 32 bits; allowed are 8 and 16 a channel")
         if not image.has_transparency_data:
             return image.convert("RGB")
@@ -123,11 +127,15 @@ def _decode(path: Path, edge: int | None) -> Image.Image:
         return on_white if _outline(on_white) else _laid_on("black", image)
 
 
-def _eight_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale greys of 8, 10, 12, 14 or 16 bits, whichever the brightest needs, to 8."""
+    pixels = np.asarray(image)
     bits = max(8, int(pixels.max()).bit_length() + 1 & ~1)
     scaled: NDArray[np.float64] = np.round(pixels * (255 / (2**bits - 1)))
-    return scaled.astype(np.uint8)
+    greys = Image.fromarray(scaled.astype(np.uint8))
+    if "transparency" in image.info:  # the grey that is
+        greys.putalpha(Image.fromarray(pixels != image.info["transparency"]))
+    return greys
 
 
 def _laid_on(colour: str, image: Image.Image) -> Image.Image:

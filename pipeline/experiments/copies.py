@@ -32,20 +32,37 @@ def checkout(commit: str) -> Iterator[Path]:
         git("clone", *options, repository, folder, environment=environment)
         git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
         project = Path(folder, prefix())
-        _bring_added_data(project)
+        local = project / ".dvc/config.local"
+        local.write_text(f'[cache]\n    dir = "{cache_folder()}"\n', encoding="utf-8")
+        bring_added_data(project)
+        local.unlink()  # or a stage could take from the cache what it has to make
         yield project
 
 
-def _bring_added_data(folder: Path) -> None:
-    """Check out what `dvc add` tracks in a copy of the project, from the cache of this one."""
+def bring_added_data(folder: Path, command: str = "checkout") -> None:
+    """Bring what `dvc add` tracks into a copy of the project.
+
+    Args:
+        folder: the copy.
+        command: `checkout`, which takes it from the cache, or `pull`, which also asks the remote.
+
+    Raises:
+        PipelineError: it is not there.
+    """
     tracked = [str(path.relative_to(folder)) for path in folder.glob("data/**/*.dvc")]
-    if not tracked:
-        return
-    local = folder / ".dvc/config.local"
-    local.write_text(f'[cache]\n    dir = "{cache_folder()}"\n', encoding="utf-8")
-    if call([sys.executable, "-m", "dvc", "checkout", "--quiet", *tracked], folder):
+    if tracked and call([sys.executable, "-m", "dvc", command, "--quiet", *tracked], folder):
         raise PipelineError(f"{', '.join(tracked)}: not in DVC's cache; try `dvc fetch`")
-    local.unlink()  # or a stage could take from the cache what it has to make
+
+
+def reachable(mirrors: object) -> bool:
+    """Tell whether Fashion-MNIST can be had; so, too, where `mirrors` is not a list."""
+    if not isinstance(mirrors, list):
+        return True  # it is this that is wrong, and the stage says so
+    try:
+        fashion_mnist.fetch(mirrors)
+    except fashion_mnist.UnreachableError:
+        return False
+    return True
 
 
 def data_in_reach() -> dict[str, str]:

@@ -1,41 +1,22 @@
 """Reading `dvc.yaml` and `dvc.lock`: what stages declare, and what is recorded of them."""
 
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.guard import Declaration
 from pipeline.core.params import parse_yaml
 
 DECLARATIONS = "dvc.yaml"
 LOCK = "dvc.lock"
-
-# A path, alone or with its settings.
-Output = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
-
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
-
-
-class Stage(_Strict):
-    """What `dvc.yaml` says of a stage."""
-
-    cmd: str
-    deps: list[str] = []
-    params: list[str] = []
-    outs: list[Output] = []
-    metrics: list[Output] = []
-    plots: list[Output] = []
-
-    def outputs(self) -> list[str]:
-        """Return the paths of all that it writes."""
-        entries = [*self.outs, *self.metrics, *self.plots]
-        return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
 class File(_Strict):
@@ -57,14 +38,14 @@ class Record(_Strict):
 
 
 class _Declarations(_Strict):
-    stages: dict[str, Stage]
+    stages: dict[str, Declaration]
 
 
 class _Lock(_Strict):
     stages: dict[str, Record]
 
 
-def parse_stages(text: str, name: str = DECLARATIONS) -> dict[str, Stage]:
+def parse_stages(text: str, name: str = DECLARATIONS) -> dict[str, Declaration]:
     """Return the stages that the text of `dvc.yaml` declares, each after those it depends on.
 
     Raises:
@@ -99,7 +80,9 @@ def hashes(files: list[File]) -> dict[str, str]:
 def first_fault(error: ValidationError) -> str:
     """Return the first thing that is wrong, and where."""
     first = error.errors()[0]
-    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"].lower()]))
+    # What a validator of ours says is said in full.
+    reason = str(first.get("ctx", {}).get("error", first["msg"].lower()))
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), reason]))
 
 
 def validate(model: type[Model], content: dict[str, Any], name: str) -> Model:

@@ -24,6 +24,16 @@ def describe() -> dict[str, Any]:
     }
 
 
+def summary() -> str:
+    """Return cores, processor and versions, in a line."""
+    machine = describe()
+    packages = machine["packages"]
+    return (
+        f"{machine['cores']} cores of an {machine['processor']}, Python {machine['python']}, "
+        f"TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
+    )
+
+
 def _usable_cores() -> int | None:
     """Return on how many cores this process may run; where nothing limits it, on all (macOS)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -48,9 +48,13 @@ class Preset:
 
     def settings(self) -> list[str]:
         """Return what sets it in `dvc exp run --set-param`: another network has other keys."""
-        train = [f"{name}={json.dumps(v)}" for name, v in flat({"train": self.train}).items()]
         model = ",".join(f"{key}:{json.dumps(value)}" for key, value in self.model.items())
-        return ["~model", f"+model={{{model}}}", *train]
+        return ["~model", f"+model={{{model}}}", *settings(flat({"train": self.train}))]
+
+
+def settings(values: Values) -> list[str]:
+    """Return what sets these values in `dvc exp run --set-param`."""
+    return [f"{name}={json.dumps(value)}" for name, value in values.items()]
 
 
 def names() -> list[str]:
@@ -93,7 +97,7 @@ def with_settings(
     from hydra.errors import HydraException
 
     changed = copy.deepcopy(params)
-    if preset:
+    if preset is not None:
         found = find(preset)
         changed |= {"model": found.model, "train": found.train}
     try:

@@ -5,10 +5,10 @@ import json
 import re
 import shlex
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -22,10 +22,13 @@ from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock, validate
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
+from pipeline.experiments.trials import Outcome, Trial
 from pipeline.experiments.workspace import open_repo
 
 ROWS = "results.yaml"
 TABLE = Path("results.csv")
+RUN = "`python -m pipeline results --run` runs it"
+HISTORY_TABLE = Path("results-history.csv")  # the epochs of its experiments
 TRAINED_BY = ("preprocess", "model", "train")  # the sections that decide on a model, with the data
 # What the stage `train` prints; a clock is never part of what it writes.
 TRAINED = re.compile(
@@ -46,6 +49,12 @@ class Row:
         """Return the names of its experiments, seed by seed."""
         return [f"{self.name}-{seed}" for seed in range(self.seeds)]
 
+    def trials(self) -> list[Trial]:
+        """Return what to run, seed by seed."""
+        settings = [*presets.find(self.preset).settings(), *self.set]
+        names = enumerate(self.names())
+        return [Trial(name, (*settings, f"seed={seed}")) for seed, name in names]
+
     def command(self) -> str:
         """Return what queues the experiments of the row."""
         settings = "".join(f" -S {shlex.quote(setting)}" for setting in self.set)
@@ -65,15 +74,36 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """What `results.yaml` says of a section of the page: rows, and what they are about."""
+    """What `results.yaml` says of a section of the page: rows, and what they are about.
+
+    Attributes:
+        reference: the row, of any section, that the rows are compared with.
+        chart: what kind of picture shows them; None for no picture.
+        beside: rows of other sections that the picture shows as well, besides the reference.
+    """
 
     title: str
     about: str
+    reference: str
     rows: Annotated[list[Row], Field(min_length=1)]
+    chart: Literal["points", "curves", "heat map"] | None = None
+    beside: list[str] = field(default_factory=list)
 
 
 class _Page(BaseModel):
     sections: Annotated[list[Section], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of an experiment gave, as `plots/history.csv` has it."""
+
+    experiment: str
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +119,7 @@ class Result:
         seconds: what training took by the clock; None where DVC had the model from before.
         processor_seconds: the same over all cores.
         load: the machine's load average over the last minute of training, where it is known.
+        history: what each epoch gave; empty in rows of before it was kept.
     """
 
     experiment: str
@@ -105,10 +136,11 @@ class Result:
     seconds: float | None
     processor_seconds: float | None
     load: float | None
+    history: tuple[Epoch, ...] = ()
 
     @classmethod
-    def of(cls, name: str, read: Reader, log: str = "") -> Self:
-        """Return what an experiment gave, by its files and by what it printed.
+    def of(cls, name: str, read: Reader, log: str = "", machine: str = "") -> Self:
+        """Return what an experiment gave, by its files and by what it printed, here or elsewhere.
 
         Raises:
             PipelineError: it has no validation images.
@@ -116,9 +148,11 @@ class Result:
         params = parse_yaml(read(PARAMS_FILE), PARAMS_FILE)
         evaluated = json.loads(read("metrics/evaluate.json"))
         trained = json.loads(read("metrics/train.json"))
-        history = list(csv.DictReader(read("plots/history.csv").splitlines()))
         if "validation" not in evaluated:
             raise PipelineError(f"experiment {name} has no validation images to judge it by")
+        rows = csv.DictReader(read("plots/history.csv").splitlines())
+        epochs = [row | {"experiment": name} for row in rows]
+        history = TypeAdapter(tuple[Epoch, ...]).validate_python(epochs)
         times = TRAINED.search(log)
         return cls(
             experiment=name,
@@ -126,20 +160,21 @@ class Result:
             params=hash_params(params),
             code=train_code(read),
             model=hashes(_train_record(read).outs)["models/model.keras"],
-            machine=_machine(),
+            machine=machine or environment.summary(),
             validation_accuracy=evaluated["validation"]["accuracy"],
             test_accuracy=evaluated["test"]["accuracy"],
             epochs=trained["epochs"],
-            best_epoch=int(min(history, key=lambda row: float(row["val_loss"]))["epoch"]),
+            best_epoch=min(history, key=lambda epoch: epoch.val_loss).epoch,
             parameters=trained["parameters"],
             seconds=float(times[1]) if times else None,
             processor_seconds=float(times[2]) if times else None,
             load=float(times[3]) if times and times[3] else None,
+            history=history,
         )
 
     def differences(self, other: Self) -> list[str]:
         """Name the figures in which another run of the same experiment differs, timings aside."""
-        aside = {"code", "machine", "seconds", "processor_seconds", "load"}
+        aside = {"code", "machine", "seconds", "processor_seconds", "load", "history"}
         aside |= {"model"} if self.model is None else set()
         mine, others = asdict(self), asdict(other)
         return [
@@ -150,6 +185,9 @@ class Result:
 
 
 Table = dict[str, Result]  # by experiment
+Loaded = TypeVar("Loaded", Epoch, Result)
+COLUMNS = [column.name for column in fields(Result) if column.name != "history"]
+HISTORY_COLUMNS = [column.name for column in fields(Epoch)]
 
 
 def load_sections() -> list[Section]:
@@ -158,29 +196,49 @@ def load_sections() -> list[Section]:
     Raises:
         PipelineError: `results.yaml` does not say it as it should.
     """
-    return validate(_Page, load_yaml(ROWS), ROWS).sections
+    sections = validate(_Page, load_yaml(ROWS), ROWS).sections
+    names = {row.name for section in sections for row in section.rows}
+    for section in sections:
+        for name in (section.reference, *section.beside):
+            if name not in names:
+                raise PipelineError(
+                    f"{ROWS}: section {section.title}: {name} is not a row; "
+                    f"there are {', '.join(sorted(names))}"
+                )
+    return sections
 
 
 def load_table() -> Table:
     """Return the recorded results.
 
     Raises:
-        PipelineError: the table is not one that `save_table` writes.
+        PipelineError: a table is not one that `save_table` writes.
     """
-    if not TABLE.exists():
-        return {}
-    with reading(TABLE, str(TABLE)) as file:
-        rows = csv.DictReader(file.read().decode().splitlines())
-        content = [{k: v or None for k, v in row.items()} for row in rows]
-        results = TypeAdapter(list[Result]).validate_python(content)
-    return {result.experiment: result for result in results}
+    histories: dict[str, tuple[Epoch, ...]] = {}
+    for epoch in _load(HISTORY_TABLE, TypeAdapter(list[Epoch])):
+        histories[epoch.experiment] = (*histories.get(epoch.experiment, ()), epoch)
+    return {
+        result.experiment: replace(result, history=histories.get(result.experiment, ()))
+        for result in _load(TABLE, TypeAdapter(list[Result]))
+    }
 
 
 def save_table(sections: list[Section], table: Table) -> None:
-    """Write the results of all rows, and of no others."""
-    rows = [result for section in sections for row in section.rows for result in of(row, table)]
-    names = [field.name for field in fields(Result)]
-    write_csv(TABLE, names, [list(asdict(result).values()) for result in rows])
+    """Write what there is of the rows, and nothing else."""
+    wanted = (name for section in sections for row in section.rows for name in row.names())
+    rows = [table[name] for name in wanted if name in table]
+    write_csv(TABLE, COLUMNS, [[getattr(row, name) for name in COLUMNS] for row in rows])
+    epochs = [asdict(epoch).values() for row in rows for epoch in row.history]
+    write_csv(HISTORY_TABLE, HISTORY_COLUMNS, [list(values) for values in epochs])
+
+
+def _load(path: Path, rows: TypeAdapter[list[Loaded]]) -> list[Loaded]:
+    """Return the rows of a table; none where there is no such file yet."""
+    if not path.exists():
+        return []
+    with reading(path, str(path)) as file:
+        lines = csv.DictReader(file.read().decode().splitlines())
+        return rows.validate_python([{k: v or None for k, v in line.items()} for line in lines])
 
 
 def add_finished(sections: list[Section], table: Table) -> None:
@@ -196,6 +254,25 @@ def add_finished(sections: list[Section], table: Table) -> None:
             known = table.get(entry.name)
             if known is None or replace(known, machine=result.machine) != result:  # else the same
                 table[entry.name] = result
+
+
+def due(sections: list[Section], table: Table) -> list[Trial]:
+    """Return what is not recorded yet, or with other parameters or code than the last commit's."""
+    code = train_code(partial(read, commit="HEAD"))
+    trials = []
+    for row in (row for section in sections for row in section.rows):
+        params = hash_params(row.params())
+        for seed, trial in enumerate(row.trials()):
+            known = table.get(trial.name)
+            if known is None or (known.params, known.seed, known.code) != (params, seed, code):
+                trials.append(trial)
+    return trials
+
+
+def add(outcome: Outcome, table: Table) -> None:
+    """Add what a trial gave to the table."""
+    name, files = outcome.trial.name, partial(read, commit=outcome.commit)
+    table[name] = Result.of(name, files, outcome.log, outcome.machine)
 
 
 def check(row: Row, table: Table) -> list[str]:
@@ -217,7 +294,7 @@ def check(row: Row, table: Table) -> list[str]:
         for result in recorded:
             table[result.experiment] = replace(result, code=again.code)
         first = table[again.experiment]
-        table[again.experiment] = replace(first, model=again.model)
+        table[again.experiment] = replace(first, model=again.model, history=again.history)
     return differences
 
 
@@ -230,13 +307,24 @@ def of(row: Row, table: Table) -> list[Result]:
     expected = hash_params(row.params())
     for seed, name in enumerate(row.names()):
         if name not in table:
-            raise PipelineError(f"{name} is not recorded; to queue it: {row.command()}")
+            raise PipelineError(f"{name} is not recorded; {RUN}")
         if (table[name].params, table[name].seed) != (expected, seed):
             raise PipelineError(
-                f"experiment {name} was run with other parameters; to queue it again, "
-                f"`dvc exp remove` it first: {row.command()}"
+                f"experiment {name} was run with other parameters; `dvc exp remove` it, then {RUN}"
             )
     return [table[name] for name in row.names()]
+
+
+def how_to_get(experiment: str) -> str:
+    """Say, after a semicolon, how to get a row's experiment; nothing of any other name."""
+    rows = [row for section in load_sections() for row in section.rows]
+    for row in rows:
+        if experiment in row.names():
+            return (
+                f"; it is made by `{row.command()}` and `dvc queue start`, or fetched by "
+                f"`dvc exp pull REMOTE {experiment}` from where somebody has pushed it"
+            )
+    return ""
 
 
 def train_code(read: Reader) -> str:
@@ -262,12 +350,3 @@ def _train_record(read: Reader) -> Record:
     if "train" not in lock:
         raise PipelineError(f"{LOCK} records no run of the stage train; run `dvc repro`")
     return lock["train"]
-
-
-def _machine() -> str:
-    machine = environment.describe()
-    packages = machine["packages"]
-    return (
-        f"{machine['cores']} cores of an {machine['processor']}, Python {machine['python']}, "
-        f"TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
-    )

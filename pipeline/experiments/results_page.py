@@ -1,14 +1,17 @@
-"""RESULTS.md: the recorded results as a page."""
+"""RESULTS.md: the recorded results as a page, with a picture and a sentence for each section."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import Any
+
+from matplotlib.figure import Figure
 
 from pipeline.core.artifacts import write_bytes
-from pipeline.experiments.results import TABLE, Result, Section, Table, of, train_code
+from pipeline.experiments import results_charts
+from pipeline.experiments.results import TABLE, Section, Table, of, train_code
+from pipeline.experiments.results_groups import Group, frontier
 from pipeline.experiments.revisions import read
+from pipeline.report import figures
 
 PAGE = Path("RESULTS.md")
 COLUMNS = (
@@ -23,74 +26,150 @@ COLUMNS = (
     "CPU seconds",
 )
 BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
-FRONTIER = """## Accuracy against time
-
-The experiments above that no other beats in validation accuracy with less processor time.
-"""
 
 
-@dataclass(frozen=True)
-class Group:
-    """What the experiments of a row gave."""
-
-    name: str
-    members: list[Result]
-
-    def values(self, field: str) -> list[Any]:
-        """Return what a field of the results is for each seed, where it is known."""
-        values = (getattr(result, field) for result in self.members)
-        return [value for value in values if value is not None]
-
-    def cells(self) -> list[str]:
-        """Return what `COLUMNS` name."""
-        return [
-            self.name,
-            _spread(self.values("validation_accuracy")),
-            _spread(self.values("test_accuracy")),
-            str(len(self.members)),
-            _range(self.values("epochs")),
-            _range(self.values("best_epoch")),
-            f"{self.members[0].parameters:,}",
-            _median(self.values("seconds")),
-            _median(self.values("processor_seconds")),
-        ]
+FRONTIER = "Accuracy against time"
 
 
 def write(sections: list[Section], table: Table) -> None:
-    """Write the page."""
-    groups: list[Group] = []
-    parts = []
-    for section in sections:
-        found = [Group(row.name, of(row, table)) for row in section.rows]
-        commands = "\n".join(row.command() for row in section.rows)
-        parts.append(f"## {section.title}\n\n{section.about}\n\n{_table(found)}")
-        parts.append(f"```console\n{commands}\n```\n")
-        groups += found
-    parts.append(f"{FRONTIER}\n{_table(_frontier(groups))}")
-    write_bytes(PAGE, "\n".join([_introduction(groups), *parts]).encode())
+    """Write the page and its pictures."""
+    groups = {row.name: Group(row, of(row, table)) for section in sections for row in section.rows}
+    everything = list(groups.values())
+    with figures.style():
+        charts = {section.title: _chart(section, groups) for section in sections}
+        charts[FRONTIER] = results_charts.frontier(everything, frontier(everything))
+        paths = results_charts.write(charts)
+    parts = [_introduction(sections[0], everything), _frontier(everything, paths[FRONTIER])]
+    parts += [_section(section, groups, paths.get(section.title)) for section in sections]
+    write_bytes(PAGE, "\n".join(parts).encode())
 
 
-def _introduction(groups: list[Group]) -> str:
+def _introduction(first: Section, groups: list[Group]) -> str:
     machines = {result.machine for group in groups for result in group.members}
     code = train_code(partial(read, commit=None))
     older = [group.name for group in groups if {m.code for m in group.members} != {code}]
     note = (
         f"\nRecorded with earlier code of the stage `train`: {', '.join(older)}.\n" if older else ""
     )
+    other = next((row.name for row in first.rows if row.name != first.reference), first.reference)
     return f"""# Results
 
 Written by `python -m pipeline results` from recorded experiments, listed one by one in
-[{TABLE}]({TABLE}). All choices were made by validation accuracy; test accuracy, on the 10,000 test
-images of Fashion-MNIST, is only reported. Values are means over the seeds from 0 on, with the
-standard deviation over the seeds after the sign ±.
+[{TABLE}]({TABLE}). Choose by validation accuracy: no model is trained on the validation images.
+Test accuracy then says how good the chosen row is on images that had no part in the choice. A row
+that is chosen by its test accuracy looks better than it is.
+
+Values are means over the seeds from 0 on, with the standard deviation over the seeds after the sign
+±. A row is better or worse than another where Welch's 95 % interval of the difference of their mean
+validation accuracies excludes 0, and otherwise within noise of it: the rule of `compare --seeds`.
 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
 with other work going on beside it, and of processor time, over all cores. Machine:
 {"; ".join(sorted(machines))}.
 {note}
-The commands under a table queue its experiments; `dvc queue start` runs them. Once they have run,
-`python -m pipeline compare --seeds neurons-128-0 neurons-512-0` tells two rows apart.
+Experiments are not part of a clone. The commands under a table queue those of its rows, and
+`dvc queue start` runs them; `dvc exp pull REMOTE NAME` fetches one that somebody has pushed. Then
+
+```console
+python -m pipeline compare --seeds {first.reference}-0 {other}-0
+```
+
+compares two rows.
 """
+
+
+def _frontier(groups: list[Group], picture: Path) -> str:
+    untimed = [group.name for group in groups if group.cost is None]
+    single = [group.name for group in groups if len(group.members) < 2]
+    notes = [
+        f"\nNot among them, {reason}: {', '.join(names)}.\n"
+        for reason, names in (("for lack of timings", untimed), ("for a single seed", single))
+        if names
+    ]
+    best = frontier(groups)
+    listed = _table(best) if best else "There are none.\n"
+    return f"""## {FRONTIER}
+
+The rows that are better than every row that takes less processor time. A row that is missing here
+is worse than a cheaper one, or within noise of it.
+
+![Validation accuracy against CPU seconds, on a logarithmic axis]({picture})
+
+{listed}{"".join(notes)}"""
+
+
+def _section(section: Section, groups: dict[str, Group], picture: Path | None) -> str:
+    rows = [groups[row.name] for row in section.rows]
+    lesson = _lesson(rows, groups[section.reference])
+    chart = ""
+    if picture:
+        shown = ", ".join(group.name for group in _shown(section, groups))
+        chart = f"![{section.title}, as {section.chart}: {shown}]({picture})\n\n"
+    elif section.chart:
+        chart = "There is no picture: the epochs of these experiments were not recorded.\n\n"
+    commands = "\n".join(row.command() for row in section.rows)
+    return f"""## {section.title}
+
+{section.about}
+
+{chart}{_table(rows)}
+```console
+{commands}
+```
+{lesson}"""
+
+
+def _lesson(groups: list[Group], reference: Group) -> str:
+    """Say in a sentence how the rows differ from the section's reference, and what that costs."""
+    parts = [
+        f"{group.name} {_difference(group, reference)}, {_cost(group, reference)}"
+        for group in groups
+        if group != reference
+    ]
+    return f"\nIn validation accuracy, {'; '.join(parts)}.\n" if parts else ""
+
+
+def _difference(group: Group, reference: Group) -> str:
+    found = group.against(reference)
+    if found is None:
+        difference = group.accuracy - reference.accuracy
+        return (
+            f"differs from {reference.name} by {difference:+.4f}, on which there is no verdict "
+            "without two seeds of each"
+        )
+    relation = {"better": "better than", "worse": "worse than"}.get(
+        found.verdict, "within noise of"
+    )
+    basis = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
+    if found.low == found.high:
+        basis = found.reason
+    return f"is {relation} {reference.name} ({found.difference:+.4f}, {basis})"
+
+
+def _cost(group: Group, reference: Group) -> str:
+    if group.cost is None or not reference.cost:
+        return "at a cost that was not recorded"
+    ratio = group.cost / reference.cost
+    return f"at {ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f} times the CPU seconds"
+
+
+def _shown(section: Section, groups: dict[str, Group]) -> list[Group]:
+    """Return what the picture of a section shows: first the reference."""
+    names = [section.reference, *section.beside, *(row.name for row in section.rows)]
+    return [groups[name] for name in dict.fromkeys(names)]
+
+
+def _chart(section: Section, groups: dict[str, Group]) -> Figure | None:
+    shown = _shown(section, groups)
+    match section.chart:
+        case "points":
+            return results_charts.points(shown)
+        case "curves":
+            return results_charts.curves(shown)
+        case "heat map":
+            return results_charts.heat_map(section.title, shown)
+        case None:
+            return None
 
 
 def _timing_note(groups: list[Group]) -> str:
@@ -109,23 +188,25 @@ def _timing_note(groups: list[Group]) -> str:
     return "".join(notes)
 
 
-def _frontier(groups: list[Group]) -> list[Group]:
-    """Return those that no other beats in validation accuracy with less time, the fastest first."""
-    frontier: list[Group] = []
-    best = 0.0
-    timed = [group for group in groups if group.values("processor_seconds")]
-    for group in sorted(timed, key=lambda group: median(group.values("processor_seconds"))):
-        accuracy = mean(group.values("validation_accuracy"))
-        if accuracy > best:
-            best = accuracy
-            frontier.append(group)
-    return frontier
-
-
 def _table(groups: list[Group]) -> str:
-    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *(group.cells() for group in groups)]
+    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *map(_cells, groups)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{table}\n{_timing_note(groups)}"
+
+
+def _cells(group: Group) -> list[str]:
+    """Return what `COLUMNS` name."""
+    return [
+        group.name,
+        _spread(group.accuracies),
+        _spread(group.values("test_accuracy")),
+        str(len(group.members)),
+        _range(group.values("epochs")),
+        _range(group.values("best_epoch")),
+        f"{group.members[0].parameters:,}",
+        _median(group.values("seconds")),
+        _median(group.values("processor_seconds")),
+    ]
 
 
 def _spread(values: list[float]) -> str:

@@ -131,9 +131,11 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """
     from scipy import stats  # slow to import
 
-    reach = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1)
-    reach /= len(values) ** 0.5
-    return float(np.mean(values) - reach), float(np.mean(values) + reach)
+    if len(set(values)) == 1:  # no spread, of which SciPy makes NaN
+        return values[0], values[0]
+    error = stats.sem(values)
+    low, high = stats.t.interval(LEVEL, len(values) - 1, np.mean(values), error)
+    return float(low), float(high)
 
 
 def _side(difference: float) -> Verdict:

@@ -4,13 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
+from pipeline.core.errors import PipelineError
 from pipeline.experiments.revisions import git
 
 GRACE = 5  # seconds that an interrupted process has to end by itself
+POLL = 0.2  # seconds between two looks whether a command is still wanted
+
+# Waits for the end of its input, which only the process that started it holds open.
+WATCH = f'read -r _; kill -INT "-$1" && sleep {GRACE} && kill -KILL "-$1"'
 
 
 def child_environment() -> dict[str, str]:
@@ -30,30 +36,64 @@ def call(
     folder: Path,
     variables: dict[str, str] | None = None,
     keep_open: Sequence[int] = (),
+    output: BinaryIO | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> int:
     """Run a command in a folder, in the environment for children, and return its exit status.
 
-    What ends this process, SIGKILL excepted, ends the command and all that it has started.
+    What ends this process ends the command and all that it has started; after SIGKILL, within
+    seconds.
 
     Args:
         command: its arguments, or a line of shell.
         folder: where it runs.
         variables: more variables for its environment.
         keep_open: file descriptors that it inherits, such as that of a lock it is to hold too.
+        output: a file for all that it prints; it then reads nothing either.
+        cancelled: tells whether the command is not wanted any more.
+
+    Raises:
+        PipelineError: it was cancelled.
     """
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=child_environment() | (variables or {}),
-        shell=isinstance(command, str),
-        pass_fds=keep_open,
-        process_group=0,
-    ) as process:
+    with (
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=child_environment() | (variables or {}),
+            shell=isinstance(command, str),
+            pass_fds=keep_open,
+            stdin=subprocess.DEVNULL if output else None,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            process_group=0,
+        ) as process,
+        _ended_with_this_process(process.pid),
+    ):
         try:
-            return process.wait()
+            while not (cancelled and cancelled()):
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(POLL if cancelled else None)
+            raise PipelineError("cancelled")
         finally:
             if process.returncode is None:
                 for number in (signal.SIGINT, signal.SIGKILL):  # first, let DVC release its locks
                     with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                         os.killpg(process.pid, number)
                         process.wait(GRACE)
+
+
+@contextmanager
+def _ended_with_this_process(group: int) -> Iterator[None]:
+    """In this block, let a process group end when this process does, by SIGKILL as well."""
+    with subprocess.Popen(
+        ["sh", "-c", WATCH, "sh", str(group)],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    ) as watch:
+        try:
+            yield
+        finally:
+            watch.kill()

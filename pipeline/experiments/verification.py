@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
+from pipeline.core.guard import Declaration
 from pipeline.core.params import PARAMS_FILE, load_yaml, select
 from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import (
@@ -18,7 +19,6 @@ from pipeline.experiments.dvc_files import (
     LOCK,
     File,
     Record,
-    Stage,
     hashes,
     parse_lock,
     parse_stages,
@@ -80,7 +80,7 @@ def verify(commit: str, stage: str | None) -> list[Comparison]:
         return list(_run(folder, {stage: stages[stage]}, lock))
 
 
-def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> None:
+def _bring_inputs(folder: Path, stages: dict[str, Declaration], record: Record) -> None:
     """Take the recorded inputs of a stage that others make out of DVC's cache."""
     made = {path for stage in stages.values() for path in stage.outputs()}
     for path, md5 in hashes(record.deps).items():
@@ -94,7 +94,9 @@ def _bring_inputs(folder: Path, stages: dict[str, Stage], record: Record) -> Non
             (folder / path).symlink_to(content)
 
 
-def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Iterator[Comparison]:
+def _run(
+    folder: Path, stages: dict[str, Declaration], lock: dict[str, Record]
+) -> Iterator[Comparison]:
     """Run the stages in `folder`, comparing as they end, up to the first that fails."""
     records = {name: lock.get(name, Record(cmd="")) for name in stages}
     for name, stage in stages.items():
@@ -116,7 +118,9 @@ def _run(folder: Path, stages: dict[str, Stage], lock: dict[str, Record]) -> Ite
             return
 
 
-def _compare_inputs(folder: Path, name: str, stage: Stage, record: Record) -> Iterator[Comparison]:
+def _compare_inputs(
+    folder: Path, name: str, stage: Declaration, record: Record
+) -> Iterator[Comparison]:
     """Compare what the stage is run on."""
     yield Comparison(name, "command", "cmd", record.cmd or None, stage.cmd)
     params = load_yaml(str(folder / PARAMS_FILE))

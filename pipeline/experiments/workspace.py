@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.experiments.dvc_files import DECLARATIONS, parse_stages
+from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
 from pipeline.experiments.revisions import read
 
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -55,9 +55,14 @@ def changes(output: str) -> list[str]:
 
     Gives a text for each stage that it comes from, such as `train (params.yaml)`. Data and
     models that are only missing, as in a fresh clone, do not count.
+
+    Raises:
+        PipelineError: `dvc.lock` records no run that made it.
     """
     with open_repo() as repo:
         (out,) = repo.find_outs_by_path(output)
+        if not out.hash_info:
+            raise PipelineError(f"{LOCK} records no {output}: nothing was run yet; run `dvc repro`")
         status = repo.status(targets=[out.stage.addressing], with_deps=True)
         made = {str(Path(out.fs_path).relative_to(repo.root_dir)) for out in repo.index.outs}
     found = []
@@ -72,6 +77,16 @@ def changes(output: str) -> list[str]:
         if causes:
             found.append(f"{stage} ({', '.join(causes)})")
     return sorted(found)
+
+
+def changed_data() -> list[str]:
+    """Return the files by which `dvc add` tracks data that is not as they say; missing data is."""
+    tracked = [str(path) for path in Path("data").glob("**/*.dvc")]
+    if not tracked:
+        return []
+    with open_repo() as repo:
+        status = repo.status(targets=tracked)
+    return [name for name, changes in status.items() if "modified" in str(changes)]
 
 
 def check_not_locked() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import zipfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.reading import reading
 from pipeline.training.hyperparameters import TransferParams
 
 # Where Keras publishes the weights, learned on ImageNet, of each network without its head.
@@ -66,29 +67,27 @@ def set_trainable(model: keras.Model, params: TransferParams, *, frozen: bool) -
 
 def _load_weights(backbone: keras.Model, params: TransferParams) -> None:
     path = _published(params.backbone) if params.weights == "imagenet" else Path(params.weights)
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    if not path.is_file():  # anything else may block for ever
         raise PipelineError(
-            f"model.weights is {params.weights}, but there is no {path.absolute()}"
-        ) from None
+            f"model.weights is {params.weights}, but {path.absolute()} is not a file"
+        )
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != params.weights_sha256:
         raise PipelineError(
             f"model.weights_sha256 is {params.weights_sha256 or 'empty'}, but {path} has {sha256}; "
             "if that is the file you mean, set it to that"
         )
-    try:
+    as_what = f"{path}, as weights of {params.backbone},"
+    with reading(path, as_what), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's, about what ends in an error here
         backbone.load_weights(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(f"{path} does not fit {params.backbone}: {reason}") from None
 
 
 def _published(backbone: str) -> Path:
     """Return the file of weights in Keras's cache, fetched where it is not there yet."""
     address = PUBLISHED[backbone]
-    path = Path.home() / ".keras" / "models" / address.rpartition("/")[2]
+    path = Path(os.path.expanduser("~/.keras/models"), address.rpartition("/")[2])  # noqa: PTH111
     if not path.exists():
         print(f"fetching {address}", flush=True)
         part = f"{path.name}.{os.getpid()}"  # another experiment may be fetching it, too

@@ -36,8 +36,16 @@ def test_standard_streams_may_be_closed(finished: Project, command: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_what_dvc_itself_would_print_may_have_no_place(finished: Project) -> None:
+    done = finished.run("bash", "-c", "python -m pipeline compare HEAD 2>&-")
+    assert done.returncode == 0
+    assert "workspace is identical to HEAD" in done.stdout
+
+
 @pytest.mark.parametrize(
-    "home", [["-u", "HOME"], ["HOME=/proc"]], ids=["none", "not to be written"]
+    "home",
+    [["-u", "HOME"], ["HOME=/proc"], ["HOME=/dev/null"]],
+    ids=["none", "not to be written", "no folder"],
 )
 def test_a_user_without_name_or_home(project: Project, home: list[str]) -> None:
     """DVC itself would end in a traceback."""
@@ -50,3 +58,18 @@ def test_a_user_without_name_or_home(project: Project, home: list[str]) -> None:
     done = project.run(*ANYBODY, *unset, "python", "-m", "pipeline", "compare", "HEAD")
     assert done.returncode == 0, done.stderr
     assert "workspace is identical to HEAD" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["predict --test-index 0", "data", "compare HEAD"])
+def test_where_nothing_was_run_one_line_says_so(project: Project, command: str) -> None:
+    (project.path / "dvc.lock").unlink()
+    done = project.run("python", "-m", "pipeline", *command.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run `dvc repro`" in done.stderr
+    assert len(done.stderr) < 120
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_error_controls_no_terminal(finished: Project) -> None:
+    done = finished.run("python", "-m", "pipeline", "compare", "\x1b[31m")
+    assert done.stderr == "error: \\x1b[31m is not a branch, tag, commit or experiment\n"

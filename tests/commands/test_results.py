@@ -1,40 +1,54 @@
 """`python -m pipeline results`: a page from recorded experiments, and from nothing else."""
 
 import csv
-from dataclasses import asdict, fields
-from statistics import mean, stdev
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
+from scipy import stats
 
-from pipeline.experiments.results import Result
+from pipeline.experiments.results import COLUMNS, Result
 from tests.commands.test_queue import accuracy
-from tests.project import WAIT, Project, read_json
+from tests.project import ROOT, Project, read_csv, read_json
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
 QUEUE = "python -m pipeline seeds 2 --preset mlp --name tiny -S train.epochs=1"
 
 
-def describe(project: Project, rows: list[dict[str, object]]) -> None:
-    sections = [{"title": "A title", "about": "A question.", "rows": rows}]
+def describe(project: Project, rows: list[dict[str, object]], **more: object) -> None:
+    section = {"title": "A title", "about": "A question.", "reference": rows[0]["name"]}
+    sections = [section | {"rows": rows} | more]
     (project.path / "results.yaml").write_text(yaml.safe_dump({"sections": sections}))
     (project.path / "results.csv").unlink(missing_ok=True)
+    (project.path / "results-history.csv").unlink(missing_ok=True)
 
 
 def record(project: Project, *rows: dict[str, object]) -> None:
-    """Put what the workspace holds into the table, with other figures where a row has some."""
+    """Put what the workspace holds into the table."""
     describe(
         project, [{"set": ["train.epochs=2"], "preset": "mlp", "seeds": 1} | row for row in rows]
     )
-    table = {}
-    for row in rows:
-        name = f"{row['name']}-0"
-        table[name] = Result.of(name, lambda path: (project.path / path).read_text())
+    write(project, [result(project, f"{row['name']}-0") for row in rows])
+
+
+def result(project: Project, name: str, **figures: object) -> dict[str, Any]:
+    """What the workspace gave, as if it were this experiment, with other figures."""
+    found = Result.of(name, lambda path: (project.path / path).read_text())
+    return {column: asdict(found)[column] for column in COLUMNS} | figures
+
+
+def write(project: Project, results: list[dict[str, Any]]) -> None:
     with (project.path / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Result)])
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(asdict(result) for result in table.values())
+        writer.writerows(results)
 
 
 def test_a_row_is_taken_over_only_if_every_figure_is_the_same(project: Project) -> None:
@@ -60,6 +74,12 @@ def test_a_row_is_taken_over_only_if_every_figure_is_the_same(project: Project) 
     assert "right: the same, and taken over\n" in done.stdout
     assert f"wrong: test_accuracy 0.5, now {accuracy}\n" in done.stdout
     assert f"{note}wrong." in (project.path / "RESULTS.md").read_text()
+    epochs = read_csv(project.path / "results-history.csv")
+    assert [row["experiment"] for row in epochs] == ["right-0"] * 2
+    assert [row | {"experiment": ""} for row in epochs] == [
+        {"experiment": "", **{name: row[name] for name in list(epochs[0])[1:]}}
+        for row in read_csv(project.path / "plots/history.csv")
+    ]
     right, wrong = csv.DictReader(table.read_text().splitlines())
     assert (right["model"], right["seconds"], right["machine"]) == (model, "7.0", "an abacus")
     assert (wrong["model"], wrong["code"], wrong["test_accuracy"]) == ("", "0" * 12, "0.5")
@@ -72,18 +92,24 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     describe(project, ROWS)
     done = project.run(*RESULTS)
     assert done.returncode == 1
-    assert done.stderr == f"error: tiny-0 is not recorded; to queue it: {QUEUE}\n"
-
-    project.ok("bash", "-c", QUEUE)
-    project.ok("bash", "-c", f"exec >/dev/null 2>&1; dvc queue start; {WAIT}", timeout=600)
-    project.ok(*RESULTS)
+    assert "tiny-0 is not recorded; `python -m pipeline results --run` runs it" in done.stderr
+    project.commit("One row")
+    printed = project.ok(*RESULTS, "--run")
+    assert "tiny-1: validation accuracy 0." in printed
     page = (project.path / "RESULTS.md").read_text()
     values = [accuracy(project, f"tiny-{seed}") for seed in range(2)]
     assert f"| {mean(values):.4f} ± {stdev(values):.4f} | 2 | 1 | 1 | 101,770 |" in page
     assert "## A title\n\nA question.\n\n| experiment | " in page
     assert f"```console\n{QUEUE}\n```" in page
+    history = read_csv(project.path / "results-history.csv")
+    assert [(row["experiment"], row["epoch"]) for row in history] == [
+        ("tiny-0", "1"),
+        ("tiny-1", "1"),
+    ]
     rows = list(csv.DictReader((project.path / "results.csv").read_text().splitlines()))
     assert [float(row["test_accuracy"]) for row in rows] == values
+    assert all(float(row["processor_seconds"]) > 0 for row in rows)
+    assert "tiny" not in project.ok(*RESULTS, "--run"), "all is recorded"
 
     # Without the experiments, as in a fresh clone, the table serves.
     project.ok("dvc", "exp", "remove", "tiny-0", "tiny-1")
@@ -104,6 +130,8 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     [
         ({"set": ["modle.width=64"]}, "results.yaml: row tiny: modle.width is not a parameter"),
         ({"set": None}, "results.yaml: sections.0.rows.0.set: input should be a valid list"),
+        ({"chart": "pie"}, "results.yaml: sections.0.chart: input should be 'points', 'curves' or"),
+        ({"reference": "none"}, "results.yaml: section A title: none is not a row; there are tiny"),
         (
             {"seeds": 0},
             "results.yaml: sections.0.rows.0.seeds: input should be greater than or equal to 1",
@@ -111,6 +139,138 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     ],
 )
 def test_a_row_that_cannot_be(project: Project, changes: dict[str, object], message: str) -> None:
-    describe(project, [ROWS[0] | changes])
+    section = {key: value for key, value in changes.items() if key in ("chart", "reference")}
+    describe(project, [ROWS[0] | changes], **section)
     done = project.run(*RESULTS)
-    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+FIGURES = {  # validation accuracy of each seed, and seconds of processor time
+    "base": ([0.80, 0.81, 0.82], 10.0),
+    "better": ([0.88, 0.89, 0.90], 25.0),
+    "noisy": ([0.70, 0.85, 0.95], 9.0),
+    "untimed": ([0.90, 0.91, 0.92], None),
+    "single": ([0.99], 1.0),
+}
+
+
+def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
+    rows = [
+        {"name": name, "preset": "mlp", "set": ["train.epochs=2"], "seeds": len(accuracies)}
+        for name, (accuracies, _) in FIGURES.items()
+    ]
+    describe(project, rows[:-1], chart="points")
+    sections = yaml.safe_load((project.path / "results.yaml").read_text())["sections"]
+    sections.append(sections[0] | {"title": "Alone", "rows": rows[-1:], "chart": "curves"})
+    (project.path / "results.yaml").write_text(json.dumps({"sections": sections}))
+    some = result(project, "some")
+    write(
+        project,
+        [
+            some
+            | {"experiment": f"{name}-{seed}", "seed": seed}
+            | {"validation_accuracy": accuracy, "processor_seconds": cost}
+            for name, (accuracies, cost) in FIGURES.items()
+            for seed, accuracy in enumerate(accuracies)
+        ],
+    )
+    stale = project.path / "docs/results/of-before.svg"
+    stale.write_text("")
+    project.ok(*RESULTS)
+    page = (project.path / "RESULTS.md").read_text()
+
+    def interval(name: str) -> str:
+        welch = stats.ttest_ind(FIGURES[name][0], FIGURES["base"][0], equal_var=False)
+        low, high = welch.confidence_interval()
+        return f"95 % interval {low:+.4f} to {high:+.4f}"
+
+    assert (
+        "```\n\nIn validation accuracy, "
+        f"better is better than base (+0.0800, {interval('better')}), at 2.5 times the CPU "
+        f"seconds; noisy is within noise of base (+0.0233, {interval('noisy')}), at 0.90 times the "
+        f"CPU seconds; untimed is better than base (+0.1000, {interval('untimed')}), at a cost "
+        "that was not recorded.\n" in page
+    )
+    assert page.endswith(
+        "```\n\nIn validation accuracy, single differs from base by +0.1800, on which there is no "
+        "verdict without two seeds of each, at 0.10 times the CPU seconds.\n"
+    )
+    # `base` and `better` are within noise of `noisy`, which is cheaper.
+    assert named(page, "Accuracy against time") == ["noisy"]
+    assert "\nNot among them, for lack of timings: untimed.\n" in page
+    assert "\nNot among them, for a single seed: single.\n" in page
+    picture = project.path / "docs/results/a-title.svg"
+    assert f"](docs/results/{picture.name})" in page
+    assert [text for text in drawn(picture) if text in FIGURES] == list(FIGURES)[:-1]
+    assert "There is no picture: the epochs of these experiments were not recorded." in page
+    assert not stale.exists()
+
+    sections[1]["chart"] = "heat map"
+    (project.path / "results.yaml").write_text(json.dumps({"sections": sections}))
+    done = project.run(*RESULTS)
+    reason = "a heat map shows two parameters, and its rows differ in none"
+    assert done.stderr == f"error: results.yaml: section Alone: {reason}\n"
+
+
+def drawn(picture: Path) -> list[str]:
+    """The texts of a drawing."""
+    return [e.text or "" for e in ElementTree.parse(picture).iter() if e.tag.endswith("}text")]
+
+
+def named(page: str, title: str) -> list[str]:
+    """The rows of the table of a section."""
+    section = page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| ([\w-]+) \| [\d.]+", section, re.MULTILINE)
+
+
+def test_the_committed_page_is_that_of_the_table(fresh: Project) -> None:
+    """And its frontier, and what it says of rows that a clone does not have."""
+    written = [Path("RESULTS.md"), Path("results.csv"), Path("results-history.csv")]
+    written += [path.relative_to(ROOT) for path in (ROOT / "docs/results").glob("*.svg")]
+    fresh.ok(*RESULTS)
+    assert fresh.ok("git", "status", "--porcelain", "--", "docs/results") == ""
+    for path in written:
+        texts = [(root / path).read_text() for root in (fresh.path, ROOT)]
+        ours, committed = (re.sub("\nRecorded with earlier .*\n", "", text) for text in texts)
+        assert ours == committed, f"{path}: run `python -m pipeline results`"
+    page = (ROOT / "RESULTS.md").read_text()
+    assert named(page, "Accuracy against time") == undominated(read_csv(ROOT / "results.csv"))
+    light, dark = "--ink: #1b1d21", "--ink: #eceded"
+    picture = (ROOT / "docs/results/accuracy-against-time.svg").read_text()
+    assert (
+        picture.index(light) < picture.index("(prefers-color-scheme: dark)") < picture.index(dark)
+    )
+
+    (compare,) = re.findall(r"^python -m pipeline compare .*$", page, re.MULTILINE)
+    done = fresh.run(*compare.split())
+    assert done.returncode == 1
+    name = compare.split()[-2]
+    (command,) = [line for line in page.splitlines() if line.endswith(f"--name {name[:-2]}")]
+    assert f"{name} is not a branch, tag, commit or experiment; it is made by" in done.stderr
+    assert f"`{command}` and `dvc queue start`, or fetched by `dvc exp pull" in done.stderr
+
+
+def undominated(results: list[dict[str, str]]) -> list[str]:
+    """The rows that are better, by Welch's interval, than all that cost less."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in results:
+        groups.setdefault(row["experiment"].rpartition("-")[0], []).append(row)
+    cost = {
+        name: median(float(row["processor_seconds"]) for row in rows if row["processor_seconds"])
+        for name, rows in groups.items()
+    }
+    accuracies = {
+        name: [float(row["validation_accuracy"]) for row in rows] for name, rows in groups.items()
+    }
+
+    def better(name: str, other: str) -> bool:
+        welch = stats.ttest_ind(accuracies[name], accuracies[other], equal_var=False)
+        return bool(welch.confidence_interval().low > 0)
+
+    return [
+        name
+        for name in sorted(groups, key=lambda name: cost[name])
+        if all(better(name, other) for other in groups if cost[other] < cost[name])
+    ]

@@ -12,10 +12,11 @@ from tests.project import Project
 def test_families_in_one_queue(project: Project) -> None:
     """Another family has other keys, so each comes with all of its own."""
     project.ok(
-        *("python", "-m", "pipeline", "seeds", "2", "--preset", "mlp,cnn", "--name", "both"),
+        *("python", "-m", "pipeline", "seeds", "2", "--preset", "mlp,cnn,mlp", "--name", "both"),
         *("-S", "train.learning_rate=0.002"),
     )
     queued = project.ok("git", "reflog", "--format=%H", "refs/exps/celery/stash").split()
+    assert len(queued) == 4
     found = {}
     for commit in queued:
         params = yaml.safe_load(project.ok("git", "show", f"{commit}:params.yaml"))
@@ -45,6 +46,8 @@ def test_families_in_one_queue(project: Project) -> None:
             "preset cnn: params.yaml: train.warmup_epochs is 1; it must be below the 1 epochs",
         ),
         (["2", "-S", "train.epochs"], "Error parsing override 'train.epochs'"),
+        (["2", "--preset", "mlp,"], "'' is not a preset; allowed are cnn, mlp, resnet"),
+        (["2", "--preset", ""], "'' is not a preset; allowed are cnn, mlp, resnet"),
         (["2", "--name", "a/b"], "DVC: Invalid exp name a/b-0"),
     ],
 )

@@ -166,7 +166,10 @@ def test_what_is_no_file_is_named(project: Project, path: str, kind: str) -> Non
         "{}",
         "stages: 1",
         "stages: {plot: {cmd: x}}",
-        "stages: {plot: {deps: [], params: [], outs: 5}}",
+        "stages: {plot: {cmd: x, deps: [stages], params: [plot], outs: 5}}",
+        "stages: {plot: {cmd: x, deps: [stages], params: [plot], outs: [{}]}}",
+        "stages: {plot: {cmd: x, deps: [stages], params: [{a: b}]}}",
+        "stages: {plot: {cmd: x, deps: [{a: b}], params: [plot]}}",
     ],
 )
 def test_a_stage_that_is_not_declared_is_one_line(finished: Project, content: str) -> None:
@@ -197,7 +200,7 @@ def with_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "a").mkdir(parents=True)
     (folder / "a/one").write_text("one")
     (folder / "two").write_text("two")
-    (tmp_path / "dvc.yaml").write_text("stages: {read: {deps: [data/own], params: [seed]}}")
+    (tmp_path / "dvc.yaml").write_text("stages: {read: {cmd: x, deps: [data/own], params: [seed]}}")
     (tmp_path / "params.yaml").write_text("seed: 0")
     (tmp_path / "requirements.txt").write_text("")
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,8 @@
 """Pictures become like those of the dataset, and those of the dataset stay as they are."""
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -409,6 +411,46 @@ def test_pictures_of_every_kind_are_as_they_look(
         stored.save(tmp_path / file, quality=100 if file == "a.jpg" else None)
         saved = pictures.read(tmp_path / file, description)
         np.testing.assert_allclose(saved.astype(int), expected, atol=3, err_msg=file)
+
+
+def write_png(path: Path, pixels: NDArray[np.uint16], colour_type: int, clear: bytes = b"") -> None:
+    """Write a PNG of 16 bits a channel, as Pillow cannot: source, the PNG specification."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = [chunk(b"IHDR", header), chunk(b"tRNS", clear) if clear else b""]
+    chunks += [chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize("colour_type", [2, 6])
+def test_deep_colours_are_scaled_or_refused(colour_type: int, tmp_path: Path) -> None:
+    """Pillow reads the higher 8 bits of 16; of a camera's 12 they would be all but black."""
+    image = garment("#c81e28", "white").convert("RGB" if colour_type == 2 else "RGBA")
+    deep = np.asarray(image).astype(np.uint16) * 257
+    write_png(tmp_path / "deep.png", deep, colour_type)
+    description = like("fit", 28, 28, 3)
+    np.testing.assert_array_equal(
+        pictures.read(tmp_path / "deep.png", description),
+        read_saved(image, tmp_path / "image.png", description),
+    )
+    deep[..., :3] >>= 4
+    write_png(tmp_path / "deep.png", deep, colour_type)
+    assert refused(tmp_path / "deep.png") == (
+        "cannot be read: its colours use 14 or fewer of their 16 bits; save it with 8"
+    )
+
+
+def test_a_deep_grey_may_be_transparent(tmp_path: Path) -> None:
+    deep = np.asarray(garment("#808080", "black").convert("L")).astype(np.uint16) * 257
+    write_png(tmp_path / "deep.png", deep, 0, clear=b"\0\0")
+    expected = read_saved(garment("#808080", "white"), tmp_path / "image.png")
+    np.testing.assert_array_equal(pictures.read(tmp_path / "deep.png", GARMENT), expected)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -8,6 +8,7 @@ import pytest
 from pipeline.data.dataset import load
 from pipeline.data.fashion_mnist import DESCRIPTION
 from pipeline.data.preprocessing import PreprocessParams, chosen, scale, split, write_scaled
+from tests.project import Project
 
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), range(10, 20))
 
@@ -57,3 +58,12 @@ def test_written_part_by_part_as_numpy_would(tmp_path: Path, count: int) -> None
     loaded = load(tmp_path / "ours.npz", DESCRIPTION)
     np.testing.assert_array_equal(loaded.images, scale(images), strict=True)
     np.testing.assert_array_equal(loaded.labels, labels, strict=True)
+
+
+def test_a_fraction_too_small_for_any_image_is_told(finished: Project, tmp_path: Path) -> None:
+    project = finished.clone(tmp_path / "project")
+    project.set_params({"preprocess.validation_fraction": 0.001})
+    said = "no validation images: preprocess.validation_fraction is too small for these classes\n"
+    assert project.stage("preprocess").stdout == said
+    project.set_params({"preprocess.validation_fraction": 0})
+    assert project.stage("preprocess").stdout == ""

@@ -1,9 +1,13 @@
 """Every family, optimizer, schedule and augmentation: it learns, and a kill changes no byte."""
 
+import hashlib
 import os
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from tests.project import Project, keep_checkpoints, read_json
@@ -187,3 +191,50 @@ def test_it_learns_and_goes_on_after_any_epoch_to_the_same_bytes(
         done = project.resume(epoch)
         assert f"going on after epoch {epoch}" in done.stdout, done.stderr
         assert project.contents("train") == undisturbed
+
+
+def put_hdf5(path: Path) -> None:
+    """Of another program."""
+    with h5py.File(path, "w") as file:
+        file.create_group("measurements")["series"] = [1, 2, 3]
+
+
+def put_layers(path: Path) -> None:
+    """Of another network, in the older of Keras's formats."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"dense"]
+
+
+WEIGHTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "a pipe": ("w.h5", os.mkfifo, "w.h5 is not a file"),
+    "a folder": ("w.h5", Path.mkdir, "w.h5 is not a file"),
+    "missing": ("w.h5", lambda _: None, "w.h5 is not a file"),
+    "text": (
+        "w.h5",
+        lambda path: path.write_text("text"),
+        "as weights of MobileNetV2, cannot be used: ",
+    ),
+    "another program's": ("w.weights.h5", put_hdf5, "as weights of MobileNetV2, cannot be used: "),
+    "another network's": ("w.h5", put_layers, "as weights of MobileNetV2, cannot be used: "),
+    "unknown ending": ("w.bin", put_hdf5, "as weights of MobileNetV2, cannot be used: "),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if "another" in name else [pytest.mark.exhaustive])
+        for name in WEIGHTS
+    ],
+)
+def test_weights_that_cannot_be_used_are_one_line(project: Project, name: str) -> None:
+    file, put, reason = WEIGHTS[name]
+    path = project.path / file
+    put(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    project.set_params({"model": TRANSFER | {"weights": file, "weights_sha256": sha256}})
+    done = project.stage("train")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert reason in line
+    assert len(line) < 400

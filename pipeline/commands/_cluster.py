@@ -1,0 +1,41 @@
+"""The arguments that say where many trials run."""
+
+import argparse
+
+from pipeline.experiments.executor import Certificates, Cluster
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take the arguments."""
+    group = parser.add_argument_group("where it runs")
+    group.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="how many trials at once on this machine (as many as there are cores and memory for)",
+    )
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="run on your Dask cluster, such as tls://head:8786"
+    )
+    for name, what in (
+        ("ca-file", "certificate of the authority that signed the others"),
+        ("cert", "certificate of this machine"),
+        ("key", "its private key"),
+    ):
+        group.add_argument(f"--tls-{name}", metavar="FILE", help=f"for tls://: {what}")
+    group.add_argument(
+        "--insecure",
+        action="store_true",
+        help="let a scheduler on another machine do without TLS: whoever reaches its port can then "
+        "run any code as you, here and on all workers",
+    )
+
+
+def cluster(arguments: argparse.Namespace) -> Cluster:
+    """Return where the trials are to run."""
+    return Cluster(
+        arguments.scheduler,
+        arguments.workers,
+        arguments.insecure,
+        Certificates(arguments.tls_ca_file, arguments.tls_cert, arguments.tls_key),
+    )

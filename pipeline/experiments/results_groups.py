@@ -1,0 +1,67 @@
+"""The rows of the page as groups of seeds: how accurate, at what cost, and which stand out."""
+
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any
+
+from pipeline.experiments.results import Result, Row
+from pipeline.experiments.statistics import MeanDifference, compare_means
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the experiments of a row gave."""
+
+    row: Row
+    members: list[Result]
+
+    @property
+    def name(self) -> str:
+        """Of the row."""
+        return self.row.name
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The validation accuracy of each seed, by which rows are compared."""
+        return self.values("validation_accuracy")
+
+    @property
+    def accuracy(self) -> float:
+        """Their mean."""
+        return mean(self.accuracies)
+
+    @property
+    def cost(self) -> float | None:
+        """The seconds of processor time that training takes, where they are known."""
+        seconds = self.values("processor_seconds")
+        return median(seconds) if seconds else None
+
+    def values(self, field: str) -> list[Any]:
+        """Return what a field of the results is for each seed, where it is known."""
+        values = (getattr(result, field) for result in self.members)
+        return [value for value in values if value is not None]
+
+    def against(self, reference: "Group") -> MeanDifference | None:
+        """Compare the mean accuracy with another group's; None where either has a single seed."""
+        if min(len(self.members), len(reference.members)) < 2:
+            return None
+        return compare_means(reference.accuracies, self.accuracies)
+
+
+def frontier(groups: list[Group]) -> list[Group]:
+    """Return those that are better than each that takes less processor time, the cheapest first.
+
+    A group without timings, or with one seed, is passed over: it cannot be placed.
+    """
+    placed = [group for group in groups if group.cost is not None and len(group.members) > 1]
+    placed.sort(key=lambda group: (group.cost or 0, -group.accuracy))
+    return [
+        group
+        for place, group in enumerate(placed)
+        if all(_better(group, cheaper) for cheaper in placed[:place])
+    ]
+
+
+def _better(group: Group, cheaper: Group) -> bool:
+    difference = group.against(cheaper)
+    return difference is not None and difference.verdict == "better"

@@ -1,0 +1,124 @@
+"""What a Dask worker does: run a trial in a clone, and push it once it is complete."""
+
+import shutil
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed import get_worker
+from distributed.core import Status
+
+from pipeline.core.errors import PipelineError
+from pipeline.experiments import environment
+from pipeline.experiments.code_hash import short_hash
+from pipeline.experiments.copies import bring_added_data, data_in_reach
+from pipeline.experiments.revisions import git
+from pipeline.experiments.subprocesses import call, child_environment
+from pipeline.experiments.trials import Outcome, Trial
+from pipeline.experiments.workspace import cache_folder
+
+LAST_LINES = 3  # of what a failed trial printed
+LONGEST_LOG = 100_000  # characters
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where trials come from and go to.
+
+    Attributes:
+        repository: what git clones and pushes to.
+        prefix: the path of the project in it.
+        commit: what the trials run on.
+        remote: whether it is on another machine, so that outputs have to be pushed as well.
+    """
+
+    repository: str
+    prefix: str
+    commit: str
+    remote: bool
+
+    def ref(self, name: str) -> str:
+        """Return where git keeps an experiment of this name."""
+        return f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/{name}"
+
+
+def run(trial: Trial, source: Source) -> Outcome:
+    """Run a trial, unless a worker that died had pushed it before.
+
+    Raises:
+        PipelineError, OSError: it is not the trial that failed, so another attempt may do it.
+    """
+    ref = source.ref(trial.name)
+    if pushed := git("ls-remote", source.repository, ref).split():
+        return Outcome(trial, commit=pushed[0])
+    worker = get_worker()
+    # One for each thread: a worker may have several.
+    root = Path(worker.local_directory) / short_hash([source.repository, threading.get_ident()])
+    try:
+        return _run_in_clone(trial, source, root)
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)  # it may be half of anything
+        raise
+
+
+def _run_in_clone(trial: Trial, source: Source, root: Path) -> Outcome:
+    folder = _check_out(source, root)
+    ref = source.ref(trial.name)
+    _git(root, "update-ref", "-d", ref)  # of an attempt that could not be pushed
+    settings = [part for setting in trial.settings for part in ("--set-param", setting)]
+    ended, log = _dvc(root, folder, "exp", "run", "--name", trial.name, *settings)
+    if ended:
+        lines = [line for line in log.replace("\r", "\n").splitlines() if line.strip()]
+        return Outcome(trial, error="\n".join(lines[-LAST_LINES:]), log=log)
+    if source.remote:
+        ended, printed = _dvc(root, folder, "push")
+        if ended:
+            raise PipelineError(f"{trial.name}: dvc push fails: {printed.strip()}")
+    _git(root, "push", "--quiet", "origin", ref)  # the last, so that what is there is complete
+    commit = _git(root, "rev-parse", ref).strip()
+    return Outcome(trial, commit, log=log, machine=environment.summary())
+
+
+def _check_out(source: Source, root: Path) -> Path:
+    """Bring a kept clone, or a new one, to the commit, and return the project's folder in it."""
+    folder = root / source.prefix
+    new = not root.exists()
+    if new:
+        git("clone", "--quiet", "--no-checkout", source.repository, str(root))
+    elif source.commit not in _git(root, "rev-list", "--all"):
+        _git(root, "fetch", "--quiet", "origin")
+    _git(root, "checkout", "--quiet", "--force", "--detach", source.commit)
+    _git(root, "clean", "--quiet", "--force", "-d")
+    if new:
+        if Path(".dvc/config.local").exists():  # it may say how this machine reaches a remote
+            shutil.copy(".dvc/config.local", folder / ".dvc")
+        ended, log = _dvc(root, folder, "cache", "dir", "--local", cache_folder())
+        if ended:
+            raise PipelineError(f"dvc cache dir fails: {log.strip()}")
+    bring_added_data(folder, "pull" if source.remote else "checkout")
+    return folder
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return git("-C", str(root), *arguments, environment=child_environment())
+
+
+def _dvc(root: Path, folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run DVC as long as the trial is wanted, and return its exit status and what it printed."""
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def cancelled() -> bool:
+        task = worker.state.tasks.get(key)
+        ending = worker.status in (Status.closing, Status.closed)
+        return ending or task is None or task.state == "cancelled"
+
+    # What DVC remembers of a repository, it keeps outside: here, where it goes with the clone.
+    variables = data_in_reach() | {"DVC_SITE_CACHE_DIR": str(root / ".git/dvc")}
+    with tempfile.TemporaryFile() as output:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        ended = call(command, folder, variables, output=output, cancelled=cancelled)
+        output.seek(0)
+        return ended, output.read().decode(errors="replace")[-LONGEST_LOG:]

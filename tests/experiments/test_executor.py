@@ -1,0 +1,189 @@
+"""Many trials at once: each is recorded once, whatever dies, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.commands.test_verify import working_in
+from tests.project import Project
+
+# Runs a trial for each argument: its name, and after a colon what is set.
+DRIVER = """
+import sys
+from pipeline.__main__ import main
+from pipeline.experiments import executor
+from pipeline.experiments.executor import Cluster
+from pipeline.experiments.trials import Trial
+from pipeline.commands import seeds
+
+def configure(parser):
+    parser.add_argument("trials", nargs="*")
+    executor_arguments(parser)
+
+def execute(arguments):
+    trials = [Trial(name, tuple(settings.split(";"))) for name, _, settings in
+              (trial.partition(":") for trial in arguments.trials)]
+    for outcome in executor.run(trials, "HEAD", cluster(arguments)):
+        print(outcome.trial.name, outcome.commit, outcome.new, len(outcome.log), flush=True)
+    return 0
+
+from pipeline.commands._cluster import cluster, configure as executor_arguments
+seeds.configure, seeds.execute = configure, execute
+sys.argv[1:1] = ["seeds"]
+sys.exit(main())
+"""
+
+# A pipeline of one stage, which takes no time, or fails, or waits to be killed.
+STAGES = {
+    "stages": {
+        "evaluate": {
+            "cmd": "python stage.py",
+            "deps": ["stage.py", "data/own"],
+            "params": ["seed", "train.epochs"],
+            "outs": ["models/model.keras"],
+            "metrics": [{"metrics/evaluate.json": {"cache": False}}],
+        }
+    }
+}
+STAGE = """
+import json, os, sys, time, yaml
+from pathlib import Path
+params = yaml.safe_load(open("params.yaml"))
+seed, epochs = params["seed"], params["train"]["epochs"]
+if epochs == 13:
+    sys.exit("evaluate: 13 epochs bring no luck")
+mark = Path(FOLDER, f"started-{seed}")
+if epochs == 7 and not mark.exists():
+    mark.write_text(f"{os.getpid()} {os.getppid()}")
+    time.sleep(600)
+Path("models").mkdir(exist_ok=True)
+Path("models/model.keras").write_text(f"{seed}")
+Path("metrics/evaluate.json").write_text(json.dumps({"validation": {"accuracy": seed / 10}}))
+"""
+EXPERIMENTS = ("git", "for-each-ref", "--format=%(refname:lstrip=4)", "refs/exps/*/*/*")
+
+
+@pytest.fixture
+def small(fresh: Project) -> Project:
+    stage = STAGE.replace("FOLDER", repr(str(fresh.path.parent)))
+    (fresh.path / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
+    (fresh.path / "stage.py").write_text(stage)
+    for path in ("dvc.lock", "metrics/evaluate.json"):
+        (fresh.path / path).unlink()
+    fresh.commit("One stage")
+    return fresh
+
+
+def run(project: Project, *trials: str) -> subprocess.CompletedProcess[str]:
+    return project.run(sys.executable, "-c", DRIVER, *trials)
+
+
+def start(project: Project, *trials: str) -> subprocess.Popen[str]:
+    return project.start(sys.executable, "-c", DRIVER, *trials)
+
+
+def stage_at_work(project: Project, seed: int) -> list[int]:
+    """Wait for a stage that waits, and return its process and DVC's."""
+    mark = project.path.parent / f"started-{seed}"
+    deadline = time.monotonic() + 60
+    while not mark.exists() or not mark.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return [int(number) for number in mark.read_text().split()]
+
+
+def assert_nothing_is_left(project: Project) -> None:
+    deadline = time.monotonic() + 20
+    while left := working_in(project.path):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    clones = project.path.glob(".dvc/tmp/trials/dask-scratch-space/*/*")
+    assert list(clones) == []
+
+
+def test_each_trial_is_recorded_and_none_stops_the_others(small: Project) -> None:
+    head = small.ok("git", "rev-parse", "HEAD")
+    trials = ("one:seed=1", "bad:train.epochs=13", "two:seed=2")
+    done = run(small, *trials, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert small.ok(*EXPERIMENTS).split() == ["one", "two"]
+    assert (
+        small.in_experiment("two", "metrics/evaluate.json") == '{"validation": {"accuracy": 0.2}}'
+    )
+    assert "one: validation accuracy 0.1\n" in done.stdout
+    assert "evaluate: 13 epochs bring no luck\n" in done.stdout.partition("bad failed: ")[2]
+    assert small.ok("git", "rev-parse", "HEAD") == head
+    assert small.ok("git", "status", "--porcelain") == ""
+    for name in ("one", "two"):  # the outputs are in the cache of the user
+        small.ok("dvc", "exp", "apply", name)
+        assert (small.path / "models/model.keras").read_text() == {"one": "1", "two": "2"}[name]
+    small.ok("git", "restore", ".")
+    assert_nothing_is_left(small)
+
+
+def test_a_killed_worker_costs_nothing_but_time(small: Project) -> None:
+    """With -9, in the middle of a trial: what it had started ends, and the trial runs elsewhere."""
+    with start(small, "slow:seed=1;train.epochs=7", "other:seed=2", "--workers", "2") as driver:
+        stage, dvc = stage_at_work(small, 1)
+        os.kill(worker_of(dvc), signal.SIGKILL)
+        printed, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, printed
+    assert small.ok(*EXPERIMENTS).split() == ["other", "slow"]
+    assert not Path(f"/proc/{stage}").exists()
+    assert_nothing_is_left(small)
+
+
+def worker_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_what_is_interrupted_goes_on(small: Project, number: signal.Signals) -> None:
+    """Ctrl-C reaches the whole group, as in a terminal; the others the driver alone."""
+    trials = ("first:seed=2", "slow:seed=1;train.epochs=7", "third:seed=3", "--workers", "1")
+    with start(small, *trials) as driver:
+        stage_at_work(small, 1)
+        (os.killpg if number == signal.SIGINT else os.kill)(driver.pid, number)
+        printed, _ = driver.communicate(timeout=60)
+    assert driver.returncode == (-9 if number == signal.SIGKILL else 128 + number), printed
+    assert "Traceback" not in printed
+    assert small.ok(*EXPERIMENTS).split() == ["first"]
+    if number != signal.SIGKILL:  # which leaves the clones to the next that runs
+        assert_nothing_is_left(small)
+    done = run(small, *trials)
+    assert done.returncode == 0, done.stderr
+    assert "first: validation accuracy 0.2 (it was run before)\n" in done.stdout
+    assert small.ok(*EXPERIMENTS).split() == ["first", "slow", "third"]
+    assert_nothing_is_left(small)
+
+
+def test_what_is_refused_before_anything_runs(small: Project) -> None:
+    def refused(*arguments: str) -> str:
+        done = run(small, *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        return line
+
+    assert "a: the name of several trials" in refused("a:seed=1", "a:seed=2")
+    assert "train.epoch=3: Could not override 'train.epoch'" in refused("a:train.epoch=3")
+    for address in ("tcp://192.0.2.1:8786", "192.0.2.1:8786", "tcp://head:8786"):
+        message = refused("a:seed=1", "--scheduler", address)
+        assert f"{address} is on another machine and without TLS: whoever reaches it can" in message
+    small.set_params({"seed": 5})
+    (small.path / "data/own/new").touch()
+    (small.path / "notes.txt").touch()
+    message = refused("a:seed=1")
+    assert "params.yaml, data/own/new: not as in the last commit" in message
