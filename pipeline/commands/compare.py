@@ -111,16 +111,10 @@ def _print_runs(report: dict[str, Any]) -> None:
 
 
 def _print_groups(report: dict[str, Any]) -> None:
+    title = f"{report['split']} accuracy{label(report['source'])}"
     columns = ("mean", "standard_deviation", "least", "greatest")
     print_table(
-        [
-            f"{report['split']} accuracy{label(report['source'])}",
-            "seeds",
-            "mean",
-            "SD",
-            "min",
-            "max",
-        ],
+        [title, "seeds", "mean", "SD", "min", "max"],
         [
             [side["name"], str(len(side["accuracies"])), *(f"{side[c]:.4f}" for c in columns)]
             for side in (report["base"], report["other"])

@@ -237,7 +237,8 @@ def test_groups_of_seeds(chromium: Browser, compared: Project) -> None:
         ):
             values = list(side["accuracies"].values())
             assert values[0] - values[1] == pytest.approx(0.01)
-            # Student's t of one degree of freedom: 12.706 at 97.5 %; the SD of two over the root of 2.
+            # Student's t of one degree of freedom is 12.706 at 97.5 %; half the difference is the
+            # standard deviation of two over the root of 2.
             reach = 12.7062 * abs(values[0] - values[1]) / 2
             mean = sum(values) / 2
             assert (side["low"], side["high"]) == pytest.approx(
