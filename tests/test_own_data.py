@@ -117,9 +117,10 @@ def test_from_a_folder_to_the_report(fresh: Project, name: str) -> None:
     for first, row, _, copy, *files in examples["examples"]:
         assert (files == [None, None]) == (name == "letters"), (first, row, copy)
 
-    status, printed = compare(fresh, "HEAD")
+    status, printed = compare(fresh, "HEAD", "--html")
     assert status == 0
     assert "identical" in printed
+    assert "There is no such image." in (fresh.path / "pages/compare.html").read_text()
     picture = next(own.rglob("*.[jp][pn]g"), fresh.path / "docs/report.png")
     printed = fresh.ok("python", "-m", "pipeline", "predict", str(picture))
     named = [line.split("%")[1].strip() for line in printed.splitlines()[1:4]]

@@ -40,7 +40,7 @@ def test_the_walk_through_works(project: Project) -> None:
     for changed in ("train.learning_rate", "model.dropout"):
         assert changed in printed
     assert "Data and pipelines are up to date." in printed.rpartition("files fetched")[2]
-    assert "Accuracy on the same 300 test images" in printed
+    assert "Accuracy on the same 100 validation images" in printed
     assert "Seeds of units-3: 0, 1" in printed
     assert "Everything agrees with dvc.lock." in printed
     own = printed.rpartition("own data set: images of 28 by 28")[2]

@@ -6,13 +6,17 @@ judged by the validation set, and with --test by the test set: for a report, and
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from pipeline.commands._table import print_table
+from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import label
 from pipeline.experiments.comparison import caveats, compare, conclusion
 from pipeline.experiments.runs import Split, find_run
 
+PAGE = Path("pages/compare.html")
+MOST_RUNS = 8
 RULES = """
 The verdict on two runs is "better" or "worse" where McNemar's exact p-value is below 0.05,
 otherwise "within noise", or "identical" where every prediction is the same. The 95 % bootstrap
@@ -34,14 +38,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", action="store_true", help="compare the groups they belong to")
     parser.add_argument("--test", action="store_true", help="judge by the test set")
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        const=PAGE,
+        help=f"also write a page with curves, confusions and images ({PAGE})",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the comparison; the exit status does not depend on the verdict."""
-    runs = [find_run(name) for name in (arguments.base, *(arguments.revisions or [None]))]
+    names = [arguments.base, *(arguments.revisions or [None])]
+    if len(names) > MOST_RUNS:
+        raise PipelineError(f"{len(names)} runs are named; {MOST_RUNS} are the most")
+    if arguments.html and arguments.html.suffix != ".html":
+        raise PipelineError(f"--html {arguments.html}: the name of a page ends in .html")
+    runs = [find_run(name) for name in names]
     split: Split = "test" if arguments.test else "validation"
     reports = compare(runs, split, arguments.seeds)
+    if arguments.html:
+        from pipeline.experiments import comparison_page  # imports Matplotlib
+
+        comparison_page.write(arguments.html, runs, reports, arguments.seeds)
     if arguments.json:
         content = reports[0] if len(reports) == 1 else reports
         print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
@@ -56,6 +77,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"\n{conclusion(report)}\n")
     for caveat in caveats(reports[0], arguments.seeds):
         print(caveat)
+    if arguments.html:
+        print(f"All of it, and more: {arguments.html.resolve().as_uri()}")
     return 0
 
 
@@ -88,16 +111,10 @@ def _print_runs(report: dict[str, Any]) -> None:
 
 
 def _print_groups(report: dict[str, Any]) -> None:
+    title = f"{report['split']} accuracy{label(report['source'])}"
     columns = ("mean", "standard_deviation", "least", "greatest")
     print_table(
-        [
-            f"{report['split']} accuracy{label(report['source'])}",
-            "seeds",
-            "mean",
-            "SD",
-            "min",
-            "max",
-        ],
+        [title, "seeds", "mean", "SD", "min", "max"],
         [
             [side["name"], str(len(side["accuracies"])), *(f"{side[c]:.4f}" for c in columns)]
             for side in (report["base"], report["other"])

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -134,13 +133,7 @@ def _files(run: Run) -> Iterator[Callable[[Path], Path]]:
             print(f"{MODEL} is stale; run `dvc repro`. {reason}", file=sys.stderr)
         yield lambda path: path
         return
-    with tempfile.TemporaryDirectory(prefix="predict-") as folder:
-
-        def copied(path: Path) -> Path:
-            copy = Path(folder, path.name)
-            copy.write_bytes(run.read(str(path)))
-            return copy
-
+    with run.copies() as copied:
         yield copied
 
 

@@ -117,16 +117,17 @@ class Dataset(NamedTuple):
     labels: NDArray[np.uint8] | NDArray[np.uint16]  # [N], uint16 of more than 256 classes
 
 
-def load(path: Path, description: Description) -> Dataset:
+def load(path: Path, description: Description, name: str = "") -> Dataset:
     """Open one of the processed `.npz` files: arrays that cannot be written to.
 
     What they hold is mapped from the file. With all checks that takes 0.06 s for the 170 MB of the
-    training set, most of it for the checksum; by `np.load` it would be 0.6 s.
+    training set, most of it for the checksum; by `np.load` it would be 0.6 s. Errors call the file
+    `name`, where that is given.
 
     Raises:
         PipelineError: the file is missing, or is not exactly what `preprocess` writes.
     """
-    with reading(path) as file:
+    with reading(path, name) as file:
         images, labels = mapped(file, Dataset._fields)
         expect("images", images, np.float32, (len(images), *description.shape))
         expect("labels", labels, description.label_type, (len(images),))
@@ -139,13 +140,17 @@ def load(path: Path, description: Description) -> Dataset:
     return Dataset(images, labels)
 
 
-def load_probabilities(path: Path, images: int, classes: int) -> NDArray[np.float32]:
+def load_probabilities(
+    path: Path, images: int, classes: int, name: str = ""
+) -> NDArray[np.float32]:
     """Return the probabilities of the classes that `evaluate` has written, float32 `[N, classes]`.
+
+    Errors call the file `name`, where that is given.
 
     Raises:
         PipelineError: the file is missing, or is not that for so many images, at least one.
     """
-    with reading(path) as file:
+    with reading(path, name) as file:
         (probabilities,) = mapped(file, ("probabilities",))
         expect("probabilities", probabilities, np.float32, (images, classes))
         check_probabilities(probabilities)

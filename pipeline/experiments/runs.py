@@ -5,9 +5,12 @@ import hashlib
 import itertools
 import json
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +21,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments import results, revisions
 from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
-from pipeline.experiments.presets import flat
+from pipeline.experiments.presets import Values, flat
 from pipeline.experiments.workspace import has_remote
 
 METRICS = "metrics/evaluate.json"
@@ -38,16 +41,14 @@ class Metrics(BaseModel):
 
     Attributes:
         source: the data; the first results did not say.
-        test_accuracy: `test.accuracy`.
-        validation_accuracy: `validation.accuracy`; None without validation images.
+        accuracy: `test.accuracy`.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
     __pydantic_extra__: dict[str, FiniteFloat]
 
     source: str | None = None
-    test_accuracy: FiniteFloat = Field(alias="test.accuracy")
-    validation_accuracy: FiniteFloat | None = Field(None, alias="validation.accuracy")
+    accuracy: FiniteFloat = Field(alias="test.accuracy")
 
     def by_name(self) -> dict[str, str | float]:
         """Return all that the file holds."""
@@ -113,13 +114,12 @@ class Run:
         Raises:
             PipelineError: it was not measured on any, as in a run without validation images.
         """
-        metrics = self.metrics()
-        accuracy = metrics.test_accuracy if split == "test" else metrics.validation_accuracy
+        accuracy = self.metrics().by_name().get(f"{split}.accuracy")
         if accuracy is None:
             raise PipelineError(
                 f"{self.name} has no validation predictions; `--test` judges by the test set"
             )
-        return accuracy
+        return float(accuracy)
 
     def predictions(self, split: Split) -> tuple[Classes, Classes]:
         """Return the actual and the predicted classes, in the order of the images of `split`."""
@@ -134,6 +134,24 @@ class Run:
             raise PipelineError(f"{path} of {self.name} has fewer than two images")
         actual, predicted = np.array(rows[1:], np.str_).T
         return actual, predicted
+
+    def params(self) -> Values:
+        """Return the parameters that its results come from, as `dvc.lock` records them."""
+        records = self.lock.values()
+        return {n: v for r in records for n, v in flat(r.params.get(PARAMS_FILE, {})).items()}
+
+    @contextmanager
+    def copies(self) -> Iterator[Callable[[Path], Path]]:
+        """Give what returns a copy of an output of a stage, which `read` gives, in a folder."""
+        with tempfile.TemporaryDirectory(prefix="run-") as folder:
+
+            def copied(path: Path) -> Path:
+                copy = Path(folder, path)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(self.read(str(path)))
+                return copy
+
+            yield copied
 
     def images_hash(self, split: Split) -> str | None:
         """Return the MD5 of the images of `split` that it was measured on, where it is recorded."""

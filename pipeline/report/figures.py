@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -31,6 +32,8 @@ PAGE_COLOURS = {
     ORANGE: "var(--orange)",
     GREY: "var(--grey)",
 }
+# Of runs side by side; the blue and the orange of dark pages are none of the others.
+RUN_COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", GREY, "#b07d4f", "#9467bd", "#b5a800")
 SMALL = 28  # the edge of images whose pixels stay sharp squares
 # The panels of pictures, in inches.
 HEADER = 0.5  # the room for the title
@@ -145,24 +148,48 @@ def samples(test: Dataset, description: Description, per_class: int) -> Figure:
 
 def history(rows: Sequence[dict[str, str]], suffix: str) -> Figure:
     """Draw accuracy and loss by epoch, from the rows of `plots/history.csv`."""
-    figure, charts = _two_charts(f"Training{suffix}")
-    epochs = [int(row["epoch"]) for row in rows]
-    dot, square = ("o", "s") if len(epochs) <= MARKED_EPOCHS else ("", "")
-    for axes, name, unit in zip(
-        charts, ("accuracy", "loss"), ("share of images", "nats"), strict=True
-    ):
-        axes.plot(
-            epochs, [float(row[name]) for row in rows], f"{dot}-", color=BLUE, label="training"
-        )
-        if best := lowest_validation_loss(rows):
-            values = [float(row[f"val_{name}"]) for row in rows]
-            axes.plot(epochs, values, f"{square}--", color=ORANGE, label="validation")
+    figure, charts = _by_epoch([rows], f"Training{suffix}", [(BLUE, ORANGE)])
+    if best := lowest_validation_loss(rows):
+        for axes in charts:
             axes.axvline(best, color=GREY, linestyle=":", zorder=1, label="lowest validation loss")
-        axes.set_ylabel(f"{name} ({unit})")
-        axes.grid(alpha=0.3)
-    charts[-1].set(xlabel="epoch", xlim=(0.5, len(epochs) + 0.5))
-    charts[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    figure.legend(*axes.get_legend_handles_labels(), **BELOW)
+    figure.legend(*charts[0].get_legend_handles_labels(), **BELOW)
+    return _laid_out(figure)
+
+
+def histories(runs: Sequence[Sequence[dict[str, str]]], suffix: str) -> Figure:
+    """Draw accuracy and loss by epoch of up to eight runs, each in a colour of `RUN_COLOURS`."""
+    colours = [(colour, colour) for colour in RUN_COLOURS]
+    figure, _ = _by_epoch(runs, f"Training{suffix}", colours)
+    styles = {"training": "-", "validation": "--"}
+    handles = [Line2D([], [], color="black", ls=line, label=name) for name, line in styles.items()]
+    figure.legend(handles=handles, **BELOW)
+    return _laid_out(figure)
+
+
+def intervals(
+    names: Sequence[str],
+    values: Sequence[Sequence[float]],
+    bounds: Sequence[tuple[float, float]],
+    label: str,
+) -> Figure:
+    """Draw the mean of the values of up to eight runs, with its bounds, the first run at the top.
+
+    Where there are several values, these are drawn as well.
+    """
+    figure = Figure(figsize=(4.8, 1.1 + 0.42 * len(names)), dpi=150)
+    axes = figure.subplots()
+    for row, (points, (low, high), colour) in enumerate(
+        zip(values, bounds, RUN_COLOURS, strict=False)
+    ):
+        mean = float(np.mean(points))
+        reach = [[mean - low], [high - mean]]
+        axes.errorbar(mean, row, xerr=reach, fmt="o", color=colour, capsize=4, markersize=7)
+        if len(points) > 1:
+            axes.plot(points, [row] * len(points), "|", color="black", markersize=10, alpha=0.7)
+    axes.set_yticks(range(len(names)), [_short(name) for name in names])
+    axes.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
+    axes.locator_params(axis="x", nbins=5)
+    axes.grid(axis="x", alpha=0.3)
     return _laid_out(figure)
 
 
@@ -306,6 +333,30 @@ def _two_charts(title: str, **options: Any) -> tuple[Figure, Any]:
     figure = Figure(figsize=(4.8, 5.2), dpi=150)
     figure.suptitle(title)
     return figure, figure.subplots(2, 1, sharex=True, **options)
+
+
+def _by_epoch(
+    runs: Sequence[Sequence[dict[str, str]]], title: str, colours: Sequence[tuple[str, str]]
+) -> tuple[Figure, Any]:
+    """Draw accuracy and loss of each run in two colours: training, and validation, dashed."""
+    figure, charts = _two_charts(title)
+    longest = max(len(rows) for rows in runs)
+    dot, square = ("o", "s") if longest <= MARKED_EPOCHS else ("", "")
+    for axes, name, unit in zip(
+        charts, ("accuracy", "loss"), ("share of images", "nats"), strict=True
+    ):
+        for rows, (training, validation) in zip(runs, colours, strict=False):
+            epochs = [int(row["epoch"]) for row in rows]
+            values = [float(row[name]) for row in rows]
+            axes.plot(epochs, values, f"{dot}-", color=training, label="training")
+            if lowest_validation_loss(rows):
+                values = [float(row[f"val_{name}"]) for row in rows]
+                axes.plot(epochs, values, f"{square}--", color=validation, label="validation")
+        axes.set_ylabel(f"{name} ({unit})")
+        axes.grid(alpha=0.3)
+    charts[-1].set(xlabel="epoch", xlim=(0.5, longest + 0.5))
+    charts[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    return figure, charts
 
 
 def _laid_out(figure: Figure) -> Figure:

@@ -95,7 +95,7 @@ def read(images: int) -> dict[str, Any]:
         PipelineError: a file is missing or is not what its stage writes, or two do not fit.
     """
     metrics, training = _mapping(METRICS, _Metrics), _mapping(TRAINING, _Training)
-    history, calibration = _table(HISTORY, _Epoch), _table(CALIBRATION, _Bin)
+    history, calibration = load_history(HISTORY), _table(CALIBRATION, _Bin)
     if len(history) != training["epochs"]:
         raise PipelineError(f"{HISTORY} is about other epochs than {TRAINING}; run `dvc repro`")
     if sum(int(row["images"]) for row in calibration) != images:
@@ -108,6 +108,11 @@ def read(images: int) -> dict[str, Any]:
         "files": _test_files(),
         **_mapping(SUMMARY, _Summary),
     }
+
+
+def load_history(path: Path, name: str = "") -> list[dict[str, str]]:
+    """Return the rows of a `plots/history.csv`, whose values are text; errors call it `name`."""
+    return _table(path, _Epoch, name)
 
 
 def _test_files() -> dict[int, str]:
@@ -123,8 +128,8 @@ def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:
         return schema.model_validate_json(file.read()).model_dump()
 
 
-def _table(path: Path, schema: type[Section]) -> list[dict[str, str]]:
-    with reading(path) as file:
+def _table(path: Path, schema: type[Section], name: str = "") -> list[dict[str, str]]:
+    with reading(path, name) as file:
         lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
         checked = [schema.model_validate_strings(line) for line in lines]
         rows = [{name: str(value) for name, value in row} for row in checked]

@@ -31,8 +31,7 @@ def record(path: str, content: str | bytes) -> None:
 def test_metrics_have_dotted_names() -> None:
     record(METRICS, GOOD)
     metrics = find_run(None).metrics()
-    assert (metrics.source, metrics.test_accuracy) == ("synthetic", 0.9)
-    assert metrics.validation_accuracy is None
+    assert (metrics.source, metrics.accuracy) == ("synthetic", 0.9)
     assert metrics.by_name() == {"source": "synthetic", "test.accuracy": 0.9, "test.loss": 1}
 
 
