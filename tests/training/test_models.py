@@ -138,7 +138,7 @@ MAKE_WEIGHTS = """
 import sys
 from pathlib import Path
 from pipeline.core import tensorflow_runtime
-from pipeline.data.dataset import TRAIN, load
+from pipeline.data.dataset import DESCRIPTION, TRAIN, load, load_description
 tensorflow_runtime.start(jit_compile=False)
 import keras
 from keras import layers
@@ -154,7 +154,7 @@ if sys.argv[1] == "known":
     x = backbone(layers.Rescaling(2.0, -1.0)(layers.Concatenate()([x, x, x])))
     model = keras.Model(images, layers.Dense(10, activation="softmax")(x))
     model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
-    model.fit(*load(TRAIN), batch_size=16, epochs=2, verbose=0)
+    model.fit(*load(TRAIN, load_description(DESCRIPTION)), batch_size=16, epochs=2, verbose=0)
 backbone.save_weights(sys.argv[2])
 """
 
