@@ -1,5 +1,7 @@
 """The library that the stages call; importing it does no work."""
 
+from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 # When each file of the project's code last changed, as this process began to read them:
@@ -10,3 +12,13 @@ CODE_AT_START = {
     for path in Path(folder).rglob("*.py")
     if path.is_file()
 }
+
+# Python takes bytecode for current if its source has the size it had and was written in the same
+# second. So what was compiled before the last change of a file, or just after it, goes.
+JUST_AFTER = 2_000_000_000  # ns
+
+for source, changed in CODE_AT_START.items():
+    bytecode = Path(cache_from_source(source))
+    with suppress(FileNotFoundError, PermissionError):  # a stage could write no results there
+        if bytecode.stat().st_ctime_ns < changed + JUST_AFTER:
+            bytecode.unlink()

@@ -16,11 +16,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import pipeline
 from pipeline import CODE_AT_START
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml, read_declared, select
 
 REQUIREMENTS = "requirements.txt"
+RUNNING = Path(pipeline.__file__)  # the library, as this process has imported it
 
 # A path, alone or with its settings.
 Output = str | Annotated[dict[str, Any], Field(min_length=1, max_length=1)]
@@ -108,6 +110,11 @@ def observe(stage: str) -> Inputs:
         if not Path(path).is_file():  # anything else may block for ever
             raise PipelineError(f"{path} is missing or not a file; run `dvc repro`")
         files[path] = _state(path)
+    if (own := "pipeline/__init__.py") in files and not Path(own).samefile(RUNNING):
+        raise PipelineError(
+            f"the code that runs is {RUNNING.parent}, not that of this folder; "
+            "unset PYTHONPATH and PYTHONSAFEPATH"
+        )
     # Code that is loaded already may be of before the change.
     late = [p for p, state in files.items() if state.touched != CODE_AT_START.get(p, state.touched)]
     if late:
@@ -137,14 +144,16 @@ def _state(path: str) -> FileState:
 
 
 def _unchanged(path: str, before: FileState | None) -> bool:
-    """Tell whether a file was left alone; one that was written back as it was does not count."""
+    """Tell whether a file was left alone: not even written back as it was."""
     if before is None:
         return False
     try:
         status = Path(path).stat()
         if (status.st_size, status.st_mtime_ns, status.st_ino) != before.written:
             return False
-        return status.st_ctime_ns == before.touched or _state(path).sha256 == before.sha256
+        # What DVC links into its cache is touched; code may have been read between two edits.
+        left_alone = status.st_ctime_ns == before.touched
+        return left_alone or (path not in CODE_AT_START and _state(path).sha256 == before.sha256)
     except FileNotFoundError:
         return False
 

@@ -76,10 +76,18 @@ def call(
             raise PipelineError("cancelled")
         finally:
             if process.returncode is None:
-                for number in (signal.SIGINT, signal.SIGKILL):  # first, let DVC release its locks
-                    with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                        os.killpg(process.pid, number)
-                        process.wait(GRACE)
+                _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and its group, whatever else this process is told meanwhile."""
+    try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGINT)  # first, let DVC release its locks
+            process.wait(GRACE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

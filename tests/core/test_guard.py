@@ -218,3 +218,42 @@ def test_a_folder_may_be_a_dependency(with_folder: Path, change: str) -> None:
     with_folder.mkdir(exist_ok=True)
     (with_folder / "kept").touch()
     assert guard.observe("read").fingerprint() != inputs.fingerprint()
+
+
+def test_bytecode_of_before_an_edit_is_not_run(project: Project) -> None:
+    """Python itself would run it: the source has the same size, and the same time of writing."""
+    run = ("python", "-c", "from pipeline.report.formats import percent; print(percent(0.5))")
+    kept = {"PYTHONDONTWRITEBYTECODE": ""}
+    assert project.ok(*run, env=kept) == "50.0%\n"
+    source = project.path / "pipeline/report/formats.py"
+    before = source.stat()
+    source.write_text(source.read_text().replace("share:.1%", "share:.3%"))
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert list(source.parent.glob("__pycache__/formats.*.pyc"))
+    assert project.ok(*run, env=kept) == "50.000%\n"
+
+
+def test_code_of_another_folder_is_not_run(finished: Project) -> None:
+    elsewhere = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)}
+    done = finished.run("python", "-m", "stages.preprocess", env=elsewhere)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"preprocess: the code that runs is {ROOT / 'pipeline'}, not that of this folder; "
+        "unset PYTHONPATH and PYTHONSAFEPATH\n"
+    )
+
+
+def test_code_that_was_put_back_with_its_time_counts_as_changed(project: Project) -> None:
+    """It may have been imported in between; a file of data that DVC links may not."""
+    code = (
+        "import os, stages\nfrom pathlib import Path\nfrom pipeline.core import guard\n"
+        "inputs = guard.observe('plot')\n"
+        "for path in ('plots/history.csv', 'pipeline/report/cases.py'):\n"
+        "    path = Path(path); text, before = path.read_bytes(), path.stat()\n"
+        "    path.write_bytes(b'#' + text[1:]); path.write_bytes(text)\n"
+        "    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))\n"
+        "    try: inputs.check()\n"
+        "    except Exception as error: print(error)\n"
+    )
+    printed = project.ok("python", "-c", code).splitlines()
+    assert [line.split()[0] for line in printed] == ["pipeline/report/cases.py"]
