@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run search test test-all lint lock bench screenshot clean
+.PHONY: help run search test test-all lint lock notebook bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -31,10 +31,13 @@ lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@lint-imports --no-cache --no-logo
 
 lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt, pinned with hashes
-	@for set in requirements requirements-search requirements-dev; do \
+	@for set in requirements requirements-search requirements-dev requirements-notebook; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
+
+notebook: $(VENV)/installed-notebook  ## Open the tutorial, docs/tutorial.ipynb
+	@jupyter lab docs/tutorial.ipynb
 
 bench: $(VENV)/installed benchmarks/$(VENV)/installed  ## Time the pipeline beside its peers: some twenty minutes on a quiet machine
 	@python -m benchmarks --peers benchmarks/$(VENV)/bin/python
@@ -66,10 +69,6 @@ $(VENV)/installed: requirements.txt
 	$(VENV)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@
 
-$(VENV)/installed-search: requirements-search.txt $(VENV)/installed
-	$(VENV)/bin/pip install --quiet --require-hashes -r $<
-	@touch $@
-
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev $(VENV)/installed-notebook $(VENV)/installed-search: $(VENV)/installed-%: requirements-%.txt $(VENV)/installed
 	$(VENV)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@

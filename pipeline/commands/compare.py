@@ -13,7 +13,8 @@ from pipeline.commands._table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import label
 from pipeline.experiments.comparison import caveats, compare, conclusion
-from pipeline.experiments.runs import Split, find_run
+from pipeline.experiments.results import how_to_get
+from pipeline.experiments.runs import Run, Split, find_run
 
 PAGE = Path("pages/compare.html")
 MOST_RUNS = 8
@@ -56,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise PipelineError(f"{len(names)} runs are named; {MOST_RUNS} are the most")
     if arguments.html and arguments.html.suffix != ".html":
         raise PipelineError(f"--html {arguments.html}: the name of a page ends in .html")
-    runs = [find_run(name) for name in names]
+    runs = [_find(name) for name in names]
     split: Split = "test" if arguments.test else "validation"
     reports = compare(runs, split, arguments.seeds)
     if arguments.html:
@@ -80,6 +81,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.html:
         print(f"All of it, and more: {arguments.html.resolve().as_uri()}")
     return 0
+
+
+def _find(name: str | None) -> Run:
+    """Return the run of this name; the error says how to get what is a row of the results."""
+    try:
+        return find_run(name)
+    except PipelineError as error:
+        raise PipelineError(f"{error}{how_to_get(name or '')}") from None
 
 
 def _print_runs(report: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core import dvc_cache
 from pipeline.core.errors import PipelineError
 from pipeline.data import dataset, idx, own_idx, own_pictures
 from pipeline.data.dataset import Description, Source
@@ -25,18 +26,16 @@ FORMS = {own_pictures.PICTURES: own_pictures.find, own_idx.IDX: own_idx.find}
 def tell_misplaced(source: Source) -> None:
     """Say what the user has put where this source does not look, or writes itself.
 
-    A file in `data/raw` is the user's own if `dvc.lock` does not record it. Those of Fashion-MNIST
-    are not written where they are right: `fashion_mnist.fetch` says which are not.
+    A file in `data/raw` is the user's own if no run has left it in DVC's cache. With Fashion-MNIST,
+    those that are right stay, and `fashion_mnist.fetch` says which are not.
     """
     if source != "folder":
         present = [path for path in FORMS if path.exists()]
         tell(f"not used, since data.source is {source}, not folder", present)
     if source != "fashion-mnist":
-        lock = Path("dvc.lock")
-        recorded = lock.read_text("utf-8", "replace") if lock.is_file() else ""
         present = [path for path in chain(IMAGES, LABELS) if path.is_file()]
-        replaced = [path for path in present if _md5(path) not in recorded]
-        tell(f"replaced, since not of a recorded run; put your own data into {OWN}", replaced)
+        replaced = [path for path in present if not _in_cache(path)]
+        tell(f"replaced, since not of an earlier run; put your own data into {OWN}", replaced)
 
 
 def write(params: FolderParams) -> tuple[Description, Files]:
@@ -59,8 +58,12 @@ def write(params: FolderParams) -> tuple[Description, Files]:
     return own.description, own.files
 
 
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+def _in_cache(path: Path) -> bool:
+    try:
+        dvc_cache.find(hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _find(params: FolderParams) -> Own:

@@ -26,8 +26,6 @@ COLUMNS = (
     "CPU seconds",
 )
 BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
-
-
 FRONTIER = "Accuracy against time"
 
 
@@ -137,9 +135,7 @@ def _difference(group: Group, reference: Group) -> str:
             f"differs from {reference.name} by {difference:+.4f}, on which there is no verdict "
             "without two seeds of each"
         )
-    relation = {"better": "better than", "worse": "worse than"}.get(
-        found.verdict, "within noise of"
-    )
+    relation = f"{found.verdict} {'of' if found.verdict == 'within noise' else 'than'}"
     basis = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
     if found.low == found.high:
         basis = found.reason

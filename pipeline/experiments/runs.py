@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
-from pipeline.experiments import results, revisions
+from pipeline.experiments import revisions
 from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
 from pipeline.experiments.presets import Values, flat
 from pipeline.experiments.workspace import has_remote
@@ -181,10 +181,7 @@ def find_run(revision: str | None) -> Run:
     """Return the run of a branch, tag, commit or experiment, or of the workspace for None."""
     if revision is None:
         return Run("workspace", None)
-    try:
-        return Run(revision, revisions.resolve(revision))
-    except PipelineError as error:
-        raise PipelineError(f"{error}{results.how_to_get(revision)}") from None
+    return Run(revision, revisions.resolve(revision))
 
 
 def accuracies_by_seed(runs: Iterable[Run], split: Split) -> list[dict[int, float]]:

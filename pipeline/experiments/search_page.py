@@ -93,7 +93,7 @@ def _history(study: Study, trials: Sequence[FrozenTrial]) -> Figure:
             axes.step(*line, where="post", color=BLUE, label="best so far")
         _draw(axes, places, trials)
         axes.set_xlabel(label)
-        axes.locator_params("x", nbins=6)
+        axes.locator_params("x", nbins=6, integer=label == "trial")
     panels[0].set_ylabel(study.search.metric)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
