@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.commands.test_verify import working_in
-from tests.project import Project
+from tests.project import Project, kill
 
 # Runs a trial for each argument: its name, and after a colon what is set.
 DRIVER = """
@@ -187,3 +187,66 @@ def test_what_is_refused_before_anything_runs(small: Project) -> None:
     (small.path / "notes.txt").touch()
     message = refused("a:seed=1")
     assert "params.yaml, data/own/new: not as in the last commit" in message
+
+
+@pytest.mark.exhaustive
+def test_over_tls_on_another_machine(small: Project, tmp_path: Path) -> None:
+    """The worker has a checkout and a cache of its own, and reaches the git and the DVC remote."""
+    certificates = make_certificates(tmp_path)
+    small.ok(
+        "git", "init", "--quiet", "--bare", "--initial-branch", "main", str(tmp_path / "origin.git")
+    )
+    small.ok("git", "remote", "add", "origin", str(tmp_path / "origin.git"))
+    tls = [
+        *("--scheduler", "tls://127.0.0.1:18786", "--tls-ca-file", str(tmp_path / "ca.pem")),
+        *("--tls-cert", str(tmp_path / "host.pem"), "--tls-key", str(tmp_path / "host.key")),
+    ]
+    assert "origin does not have commit" in run(small, "one:seed=1", *tls).stderr
+    small.ok("git", "push", "--quiet", "origin", "main")
+    assert "`dvc remote add --default` names one" in run(small, "one:seed=1", *tls).stderr
+    small.ok("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    small.commit("A place for outputs")
+    small.ok("git", "push", "--quiet", "origin", "main")
+    small.ok("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "host"))
+    host = Project(tmp_path / "host")
+    dask = (sys.executable, "-m")
+    scheduling = ("--protocol", "tls", "--host", "127.0.0.1", "--port", "18786", "--no-dashboard")
+    working = ("tls://127.0.0.1:18786", "--nthreads", "1", "--no-dashboard")
+    scratch = ("--local-directory", str(tmp_path / "scratch"))
+    with (
+        host.start(
+            *dask, "distributed.cli.dask_scheduler", *scheduling, *certificates
+        ) as scheduler,
+        host.start(
+            *dask, "distributed.cli.dask_worker", *working, *scratch, *certificates
+        ) as worker,
+    ):
+        try:
+            printed = small.ok(sys.executable, "-c", DRIVER, "one:seed=1", "two:seed=2", *tls)
+            # Without certificates there is nothing to be had.
+            done = run(small, "three:seed=3", "--scheduler", "tls://127.0.0.1:18786")
+            assert "tls://127.0.0.1:18786 cannot be reached: " in done.stderr
+        finally:
+            for process in (worker, scheduler):
+                kill(process)
+    assert "two: validation accuracy 0.2" in printed
+    assert (
+        small.ok(*EXPERIMENTS).split()
+        == host.ok("git", "--git-dir", str(tmp_path / "origin.git"), *EXPERIMENTS[1:]).split()
+        == ["one", "two"]
+    )
+    (small.path / "dvc.lock").write_text(small.in_experiment("two", "dvc.lock"))
+    small.ok("dvc", "pull")
+    assert (small.path / "models/model.keras").read_text() == "2"
+
+
+def make_certificates(folder: Path) -> list[str]:
+    """An authority and a certificate of this machine; Dask's arguments for them."""
+    for command in (
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=trials -days 2",
+        "req -newkey rsa:2048 -nodes -keyout host.key -out host.csr -subj /CN=host",
+        "x509 -req -in host.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out host.pem -days 2",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    files = {"ca-file": "ca.pem", "cert": "host.pem", "key": "host.key"}
+    return [part for name, file in files.items() for part in (f"--tls-{name}", str(folder / file))]
