@@ -20,6 +20,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.code_hash import short_hash
+from pipeline.experiments.presets import Preset
 from pipeline.experiments.results import TRAINED
 from pipeline.experiments.revisions import experiments
 from pipeline.experiments.runs import Run
@@ -41,6 +42,7 @@ class Study:
 
     Attributes:
         search: what its file says.
+        presets: those that it is about, by name.
         settings: of all trials, as for `--set-param`.
         record: the trials, each with its value after so many epochs as intermediate values. Their
             user attributes are `commit` (the experiment's), `error` (why it failed), and
@@ -50,6 +52,7 @@ class Study:
     """
 
     search: Search
+    presets: dict[str, Preset]
     settings: tuple[str, ...]
     record: optuna.Study
     storage: RDBStorage
@@ -73,8 +76,9 @@ class Study:
     def ranking(self) -> list[FrozenTrial]:
         """Return the complete trials, the best first."""
         complete = self.record.get_trials(states=[TrialState.COMPLETE])
-        values = {trial.number: trial.value for trial in complete if trial.value is not None}
-        return [self.record.trials[number] for number in self._sorted(values)]
+        trials = {trial.number: trial for trial in complete}
+        values = {number: trial.values[0] for number, trial in trials.items()}
+        return [trials[number] for number in self._sorted(values)]
 
     def names(self) -> dict[int, str]:
         """Return the names of the trials' last experiments; what was there before keeps its own."""
@@ -87,7 +91,7 @@ class Study:
     def differences(self, trial: FrozenTrial) -> str:
         """Return in what parameters a trial differs from its preset, as `name=value, ...`."""
         preset, chosen = self.search.chosen(trial.params)
-        defaults = presets.find(preset).values
+        defaults = self.presets[preset].values
         different = {name: value for name, value in chosen.items() if defaults[name] != value}
         return ", ".join(presets.settings(different)) or "nothing"
 
@@ -140,21 +144,19 @@ class Study:
 
     def _train(self, numbers: Sequence[int], epochs: int | None = None) -> dict[int, float]:
         """Return the metric of each trial after so many epochs, or all; without the failed ones."""
-        trials = [self.record.trials[number] for number in numbers]
-        steps = {trial.number: epochs or self._epochs(trial) for trial in trials}
-        missing = {
-            Trial(
-                self._experiment(trial) + (f"-at-{epochs}" if epochs else ""),
-                self._settings(trial, epochs),
-            ): trial.number
-            for trial in trials
-            if steps[trial.number] not in trial.intermediate_values
-            and "error" not in trial.user_attrs
-        }
+        suffix = f"-at-{epochs}" if epochs else ""
+        before, missing, steps = self.record.trials, {}, {}
+        for trial in (before[number] for number in numbers):
+            steps[trial.number] = epochs or self._epochs(trial)
+            if steps[trial.number] in trial.intermediate_values or "error" in trial.user_attrs:
+                continue
+            name = self._experiment(trial) + suffix
+            missing[Trial(name, self._settings(trial, epochs))] = trial.number
         for outcome in self.execute(list(missing)) if missing else ():
             number = missing[outcome.trial]
             self._note(number, steps[number], outcome)
-        known = {number: self.record.trials[number].intermediate_values for number in numbers}
+        after = self.record.trials
+        known = {number: after[number].intermediate_values for number in numbers}
         return {n: values[steps[n]] for n, values in known.items() if steps[n] in values}
 
     def _note(self, number: int, epochs: int, outcome: Outcome) -> None:
@@ -178,11 +180,11 @@ class Study:
     def _settings(self, trial: FrozenTrial, epochs: int | None = None) -> tuple[str, ...]:
         preset, chosen = self.search.chosen(trial.params)
         values = chosen | ({"train.epochs": epochs} if epochs else {})
-        return (*self.settings, *presets.find(preset).settings(), *presets.settings(values))
+        return (*self.settings, *self.presets[preset].settings(), *presets.settings(values))
 
     def _epochs(self, trial: FrozenTrial) -> int:
         preset, chosen = self.search.chosen(trial.params)
-        return int(chosen.get("train.epochs", presets.find(preset).train["epochs"]))
+        return int(chosen.get("train.epochs", self.presets[preset].train["epochs"]))
 
     def _sorted(self, values: dict[int, float]) -> list[int]:
         """Return the numbers of trials, the best first, and of equal ones the first."""
@@ -203,7 +205,9 @@ def open_study(path: Path, commit: str, settings: tuple[str, ...], execute: Exec
     search = load(path)
     # More trials go on with the same study; anything else that is different is another one.
     content = search.model_dump(exclude={"trials", "confirmation_seeds"})
-    name = f"{path.stem}-{short_hash([content, commit, settings])[:6]}"
+    used = {name: presets.find(name) for name in search.space}
+    about = [content, commit, settings, [preset.settings() for preset in used.values()]]
+    name = f"{path.stem}-{short_hash(about)[:6]}"
     FOLDER.mkdir(parents=True, exist_ok=True)
     storage = RDBStorage(f"sqlite:///{FOLDER}/studies.db")
     new = partial(optuna.create_study, storage=storage, study_name=name, direction=search.direction)
@@ -212,7 +216,7 @@ def open_study(path: Path, commit: str, settings: tuple[str, ...], execute: Exec
         # What made all trials fail may be over; one that fails among others stays as it is.
         optuna.delete_study(study_name=name, storage=storage)
         record = new()
-    return Study(search, settings, record, storage, execute)
+    return Study(search, used, settings, record, storage, execute)
 
 
 def propose(search: Search, told: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -37,7 +37,7 @@ def searched(untrained: Project, tmp_path_factory: pytest.TempPathFactory) -> tu
     """A search of four trials: one complete, two pruned, one failed; and what it printed."""
     project = untrained.clone(tmp_path_factory.mktemp("searched") / "project")
     write_search(project, **PRUNED)
-    return project, project.ok(*COMMAND)
+    return project, project.ok(*COMMAND, timeout=900)
 
 
 def experiments(project: Project) -> dict[str, dict[str, Any]]:
@@ -163,11 +163,11 @@ def test_workers_and_kills_change_nothing(untrained: Project, tmp_path: Path) ->
     for project in projects.values():
         write_search(project, **LONGER)
     expected = outcome(projects["1"], "1")
-    assert len(expected[0]) > 10
+    assert len(expected[0]) > 6
     assert outcome(projects["2"], "2") == expected
     assert outcome(projects["4"], "4") == expected
 
-    for least in (1, 5, 9):
+    for least in (1, 3, 5):
         process = projects["killed"].start(*COMMAND, "--workers", "2")
         while len(experiments(projects["killed"])) < least and process.poll() is None:
             time.sleep(0.2)
