@@ -150,7 +150,7 @@ def _classified(
         novel = (novelty.distances(images) > novelty.threshold).tolist()
     except PipelineError as error:
         reason = printable(str(error))
-        print(f"note: it cannot say whether a picture is none of these: {reason}", file=sys.stderr)
+        print(f"note: whether a picture is none of these is not known: {reason}", file=sys.stderr)
     return list(map(Prediction, subjects, predict(model, images), novel))
 
 

@@ -167,7 +167,7 @@ def test_what_is_not_known_is_told(project: Project, exported: list[Path]) -> No
     done = predict(project, exported[0])
     assert done.returncode == 0
     assert done.stderr == (
-        "note: it cannot say whether a picture is none of these: "
+        "note: whether a picture is none of these is not known: "
         f"data/processed/validation.npz is missing; run `dvc repro`\n{SYNTHETIC}"
     )
     assert done.stdout.splitlines()[-1].endswith(", validation accuracy not recorded")
