@@ -170,7 +170,7 @@ def test_labels_without_images_are_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "images.gz").write_bytes(RIGHT_IMAGES)
     idx.write(tmp_path / "labels.gz", np.zeros(2**24, np.uint8))
     tracemalloc.start()
-    with pytest.raises(PipelineError, match="has 3 images, but .* has 16777216 labels"):
+    with pytest.raises(PipelineError, match=r"has 3 images, but .* has 16777216 labels"):
         idx.read_labels(tmp_path / "images.gz", tmp_path / "labels.gz", fashion_mnist.DESCRIPTION)
     assert tracemalloc.get_traced_memory()[1] < 2**21
     tracemalloc.stop()
