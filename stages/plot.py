@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 
 from pipeline.core import stage
 from pipeline.core.artifacts import write_bytes, write_figure
@@ -16,13 +17,21 @@ from pipeline.report import cases, figures, page, results
 PLOTS = Path("plots")
 
 
+class Network(Section):
+    """The section `model`, of which the report needs the name and lists the rest."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+
 class Params(Section):
     """What the stage declares: its own section, and all others that the report lists."""
 
     seed: Any
     data: dict[str, Any]
     preprocess: dict[str, Any]
-    model: dict[str, Any]
+    model: Network
     train: dict[str, Any]
     evaluate: dict[str, Any]
     plot: figures.PlotParams

@@ -6,11 +6,11 @@ import sys
 from typing import Any
 
 from pipeline.commands._table import print_table
-from pipeline.core.params import PARAMS_FILE, check_params, load_yaml
+from pipeline.core.params import check_params, read_declared
 from pipeline.data import summary
 from pipeline.data.dataset import DESCRIPTION, TRAIN, load_description
-from pipeline.data.preprocessing import PreprocessParams
 from pipeline.experiments.workspace import changes
+from stages.preprocess import Params
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,14 +19,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Summarise the processed sets, as `dvc repro preprocess` leaves them."""
-    if stale := changes(str(TRAIN)):
-        changed = ", ".join(stale)
-        print(f"stale; run `dvc repro preprocess`. Changed since: {changed}", file=sys.stderr)
+    """Summarise the processed sets, as `dvc repro preprocess` leaves them.
+
+    Files are named only where parameters and raw data are those that the sets were made with.
+    """
     description = load_description(DESCRIPTION)
-    params = check_params(PreprocessParams, load_yaml(PARAMS_FILE).get("preprocess", {}))
-    paths = summary.file_paths(description, params)
-    found = summary.summarise(description)
+    if stale := changes(str(TRAIN)):
+        paths = {}
+        print(
+            "stale, so that files are not named; run `dvc repro preprocess`. "
+            f"Changed since: {', '.join(stale)}",
+            file=sys.stderr,
+        )
+    else:
+        params = check_params(Params, read_declared(["preprocess"])).preprocess
+        paths = summary.file_paths(description, params)
+    found = {"stale": stale} | summary.summarise(description)
     for kind in ("copies", "near_copies"):
         found[kind]["examples"] = [
             [first, row, second, copy, *(paths.get(p) for p in ((first, row), (second, copy)))]

@@ -1,5 +1,7 @@
 """What a data set is, and where it lies: shared by every stage that touches it."""
 
+import csv
+import io
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -108,6 +110,22 @@ def load_description(path: Path, name: str = "") -> Description:
     """
     with reading(path, name) as file:
         return Description.model_validate_json(file.read())
+
+
+def read_files() -> dict[tuple[str, int], str]:
+    """Return the picture from which each row of `train` and `test` in `data/raw` was made.
+
+    There are none where the data came as four files.
+
+    Raises:
+        PipelineError: `files.csv` is missing, or is not what `download` writes.
+    """
+    with reading(RAW_FILES) as file:
+        text = io.StringIO(file.read().decode(), newline="")
+        header, *lines = csv.reader(text, strict=True)
+        if tuple(header) != FILES_HEADER:
+            raise ValueError(f"its columns are not {', '.join(FILES_HEADER)}")
+        return {(name, int(row)): path for name, row, _, path in lines}
 
 
 class Dataset(NamedTuple):

@@ -98,16 +98,17 @@ def read_labels(images_path: Path, labels_path: Path, description: Description) 
         PipelineError: a file is not as it should be, or the two do not fit each other.
     """
     dtype, (count, *shape) = read_header(images_path)
-    labels = read(labels_path, dimensions=1)
+    labels_count = read_header(labels_path)[1][0]
     if dtype != np.uint8 or tuple(shape) != description.shape:
         found, allowed = [count, *shape], [count, *description.shape]
         raise PipelineError(f"{images_path} holds {dtype.name} {found}, not uint8 {allowed}")
-    if count != len(labels):
+    if count != labels_count:
         raise PipelineError(
-            f"{images_path} has {count} images, but {labels_path} has {len(labels)} labels"
+            f"{images_path} has {count} images, but {labels_path} has {labels_count} labels"
         )
-    if len(labels) == 0:
+    if count == 0:
         raise PipelineError(f"{labels_path} is empty")
+    labels = read(labels_path, dimensions=1)
     classes = len(description.classes)
     for label in (labels.min(), labels.max()):
         if not 0 <= label < classes:

@@ -16,8 +16,7 @@ from pipeline.data.dataset import Channels, Description, Edge, Preparation, Text
 from pipeline.data.idx import Labels
 
 OWN = Path("data/own")
-CLASSES = (2, 1_000)  # the fewest and the most
-IMAGES = (20, 200_000)
+LIMITS = {"classes": (2, 1_000), "images": (20, 200_000)}  # the fewest and the most
 SHOWN = 10  # of many faults
 
 
@@ -51,25 +50,16 @@ class Own(NamedTuple):
 def described(
     params: FolderParams,
     classes: Sequence[str],
-    images: int,
     height: int,
     width: int,
     channels: Any,
 ) -> Description:
-    """Describe a data set of so many images.
+    """Describe a data set.
 
     Raises:
-        PipelineError: it has too few classes or images, or too many.
+        PipelineError: it has too few classes, or too many.
     """
-    for what, count, (least, most) in (
-        ("classes", len(classes), CLASSES),
-        ("images", images, IMAGES),
-    ):
-        if not least <= count <= most:
-            raise PipelineError(
-                f"{OWN} has {count:,} {what}; allowed are {least} to {most:,}, "
-                f"where {OWN}/README.md says"
-            )
+    check_count("classes", len(classes))
     return Description(
         source="folder",
         classes=tuple(classes),
@@ -79,6 +69,20 @@ def described(
         references=(),
         **params.model_dump(include={"name", "preparation", "licence", "url"}),
     )
+
+
+def check_count(what: str, count: int) -> None:
+    """Check that a data set may have so many `classes` or `images`.
+
+    Raises:
+        PipelineError: they are too few, or too many.
+    """
+    least, most = LIMITS[what]
+    if not least <= count <= most:
+        raise PipelineError(
+            f"{OWN} has {count:,} {what}; allowed are {least} to {most:,}, "
+            f"where {OWN}/README.md says"
+        )
 
 
 def listed(folder: Path) -> list[Path]:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from pipeline.core.errors import PipelineError
 from pipeline.core.reading import reading
 from pipeline.data import idx
-from pipeline.data.own import OWN, FolderParams, Own, described, listed, normal, refuse, tell
+from pipeline.data.own import (
+    OWN,
+    FolderParams,
+    Own,
+    check_count,
+    described,
+    listed,
+    normal,
+    refuse,
+    tell,
+)
 
 IDX = OWN / "idx"
 CLASSES = IDX / "classes.txt"
@@ -31,14 +41,16 @@ def find(params: FolderParams) -> Own:
     test_count, *test_shape = _shape(test_images)
     if test_shape != shape:
         raise PipelineError(f"{train_images} has images of {shape}, but {test_images} {test_shape}")
+    check_count("images", train_count + test_count)  # before so many labels are in memory
     train, test = _labels(train_labels, train_count), _labels(test_labels, test_count)
     first = int(min(train.min(), test.min()) == 1)
     if first == 1:
         print(f"{IDX}: labels start at 1, and become those from 0", flush=True)
         train, test = train - 1, test - 1
-    numbers = range(first, first + max(train.max(), test.max()) + 1)
+    last = int(max(train.max(), test.max()))  # not of NumPy's type, in which 255 + 1 is 0
+    numbers = range(first, first + last + 1)
     classes = _names(numbers) if CLASSES.exists() else [str(number) for number in numbers]
-    description = described(params, classes, train_count + test_count, *shape)
+    description = described(params, classes, *shape)
     return Own(
         description,
         (train.astype(description.label_type), test.astype(description.label_type)),
@@ -81,9 +93,10 @@ def _shape(path: Path) -> tuple[int, ...]:
 
 def _labels(path: Path, images: int) -> NDArray[Any]:
     """Return the labels, uint8 or int16 `[N]`, of so many images."""
+    count = idx.read_header(path, str(path))[1][0]
+    if count != images or images == 0:
+        raise PipelineError(f"{path} has {count} labels for {images} images")
     labels = idx.read(path, dimensions=1, name=str(path))
-    if len(labels) != images or images == 0:
-        raise PipelineError(f"{path} has {len(labels)} labels for {images} images")
     if labels.min() < 0:
         raise PipelineError(f"{path} has a label {labels.min()}; allowed are those from 0")
     return labels
@@ -101,6 +114,6 @@ def _names(numbers: range) -> list[str]:
         )
     for row, name in enumerate(names):
         if not name or not name.isprintable() or name in names[:row]:
-            fault = "names a class again" if name in names[:row] else "is no name that prints"
+            fault = "names a class again" if name in names[:row] else "is not printable"
             raise PipelineError(f"{CLASSES}: line {row + 1} {fault}: {name!r}")
     return names

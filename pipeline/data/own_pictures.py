@@ -49,7 +49,8 @@ def find(params: FolderParams) -> Own:
     classes = sorted({own.normal(folder.name) for folder in chain(*parts)})
     count = sum(len(files) for part in parts for files in part.values())
     edge = params.image_size
-    description = own.described(params, classes, count, edge, edge, params.channels)
+    description = own.described(params, classes, edge, edge, params.channels)
+    own.check_count("images", count)
     hashed = [sorted(_hashed(part, classes, params.seed)) for part in parts]
     least = 1 if given else 2  # of each class, for one in each set
     for part, members in zip(parts, hashed, strict=True):

@@ -1,11 +1,11 @@
 """Turning a picture of any size and colour into an image like those of the data set.
 
 There are three ways. `garment` is that of Fashion-MNIST: Xiao, Rasul and Vollgraf, Fashion-MNIST,
-2017, section 2 (https://arxiv.org/abs/1708.07747), made theirs of a shop's photographs: edges
-trimmed, the longest edge brought to 28 pixels, sharpened, centred, negated, converted to grey. The
-same is done here, with two changes for pictures that were not taken in the shop's studio. Each new
-pixel is the average of its area, where they kept one pixel of it; and the background's shade,
-whichever it is, becomes the black that it is in the dataset.
+2017, section 2 (https://arxiv.org/abs/1708.07747), made their images from photographs of a
+shop: edges trimmed, the longest edge brought to 28 pixels, sharpened, centred, negated, converted
+to grey. The same is done here, with two changes for pictures that were not taken in the shop's
+studio. Each new pixel is the average of its area, where they kept one pixel of it; and the
+background's shade, whichever it is, becomes the black that it is in the dataset.
 
 `fit` brings the picture into the image as a whole and pads it with its background: bars of black
 would say more of a picture's shape than of what it shows. `crop` fills the image and cuts off what
@@ -42,7 +42,8 @@ def read(path: Path, description: Description) -> NDArray[np.uint8]:
     as it is, except that `garment` negates it where its background is light.
 
     Raises:
-        PipelineError: the file is missing, or is no whole picture of a format and size allowed.
+        PipelineError: the file is missing, or is not a complete picture of a format and size
+            that are allowed.
     """
     size = description.width, description.height
     picture = _decode(path, None if description.preparation == "garment" else 2 * max(size))

@@ -1,8 +1,6 @@
 """What a data set holds: images a class and split, pixels, and copies."""
 
-import csv
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.reading import reading
+from pipeline.core.errors import PipelineError
 from pipeline.data import preprocessing
 from pipeline.data.dataset import (
     RAW_FILES,
@@ -22,6 +20,7 @@ from pipeline.data.dataset import (
     Dataset,
     Description,
     load,
+    read_files,
 )
 from pipeline.data.idx import read_labels
 from pipeline.data.preprocessing import PreprocessParams
@@ -98,7 +97,8 @@ def _pixels(data: Dataset) -> dict[str, float]:
     means = [part.mean(dtype=np.float64) for part in _parts(data)]
     squares = [np.square(part).mean(dtype=np.float64) for part in _parts(data)]
     mean, square = (float(np.average(values, weights=weights)) for values in (means, squares))
-    return {"mean": round(mean, 4), "standard_deviation": round((square - mean**2) ** 0.5, 4)}
+    variance = max(square - mean**2, 0.0)  # rounded, that of a constant may be negative
+    return {"mean": round(mean, 4), "standard_deviation": round(variance**0.5, 4)}
 
 
 def _same(sets: dict[str, Dataset]) -> Iterator[Pair]:
@@ -150,13 +150,19 @@ def file_paths(description: Description, params: PreprocessParams) -> dict[tuple
     """Return the picture of the user's own from which each row of each split was made.
 
     There are none where the data came as four files.
+
+    Raises:
+        PipelineError: a raw file is missing or damaged, or they do not fit each other.
     """
-    with reading(RAW_FILES) as file:
-        rows = list(csv.DictReader(io.TextIOWrapper(file, "utf-8", newline="")))
-    raw = {(row["set"], int(row["row"])): row["path"] for row in rows}
+    raw = read_files()
     if not raw:
         return {}
     labels = read_labels(TRAIN_IMAGES, TRAIN_LABELS, description)
+    if {row for name, row in raw if name == "train"} != {*range(len(labels))}:
+        raise PipelineError(
+            f"{RAW_FILES} does not list the {len(labels)} images of {TRAIN_IMAGES}; "
+            "remove it and run `dvc repro`"
+        )
     parts = preprocessing.split(labels, len(description.classes), params)._asdict()
     own = {(name, new): raw["train", old] for name in parts for new, old in enumerate(parts[name])}
     return own | {place: path for place, path in raw.items() if place[0] == "test"}

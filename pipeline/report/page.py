@@ -54,7 +54,7 @@ class ConfusionCases(NamedTuple):
 
 
 class ClassResult(NamedTuple):
-    """How a class fared: its scores, and the class and share of its most frequent mistake."""
+    """The results of a class: its scores, and the class and share of its most frequent mistake."""
 
     name: str
     images: int

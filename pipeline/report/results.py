@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
 from pipeline.core.reading import reading
-from pipeline.data.dataset import FILES_HEADER, RAW_FILES, Source
+from pipeline.data.dataset import Source, read_files
 
 METRICS, TRAINING = Path("metrics/evaluate.json"), Path("metrics/train.json")
 SUMMARY = Path("models/summary.json")
@@ -105,7 +105,7 @@ def read(images: int) -> dict[str, Any]:
         "training": training,
         "history": history,
         "calibration": calibration,
-        "files": _test_files(),
+        "files": {row: path for (name, row), path in read_files().items() if name == "test"},
         **_mapping(SUMMARY, _Summary),
     }
 
@@ -115,14 +115,6 @@ def load_history(path: Path, name: str = "") -> list[dict[str, str]]:
     return _table(path, _Epoch, name)
 
 
-def _test_files() -> dict[int, str]:
-    with reading(RAW_FILES) as file:
-        header, *lines = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
-        if tuple(header) != FILES_HEADER:
-            raise ValueError(f"its columns are not {', '.join(FILES_HEADER)}")
-        return {int(row): path for name, row, _, path in lines if name == "test"}
-
-
 def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:
     with reading(path) as file:
         return schema.model_validate_json(file.read()).model_dump()
@@ -130,7 +122,7 @@ def _mapping(path: Path, schema: type[Section]) -> dict[str, Any]:
 
 def _table(path: Path, schema: type[Section], name: str = "") -> list[dict[str, str]]:
     with reading(path, name) as file:
-        lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""), strict=True)
+        lines = csv.DictReader(io.StringIO(file.read().decode(), newline=""), strict=True)
         checked = [schema.model_validate_strings(line) for line in lines]
         rows = [{name: str(value) for name, value in row} for row in checked]
         if len({tuple(map(bool, row.values())) for row in rows}) != 1:

@@ -55,8 +55,7 @@ def save(checkpoint: Checkpoint) -> None:
 def load(fingerprint: str) -> Checkpoint | None:
     """Return the checkpoint that belongs to `fingerprint`; None where there is none.
 
-    One that `save` has not left so is removed, one that belongs to other inputs is passed over; a
-    line says so.
+    A damaged one is removed; one of other inputs is ignored. A line says so.
     """
     if not os.path.lexists(PATH):
         return None

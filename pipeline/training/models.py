@@ -31,7 +31,7 @@ def build(params: Hyperparameters, description: Description) -> keras.Model:
 
     Raises:
         PipelineError: the images are too small for it, or the weights of a known network are not
-            to be had.
+            available, or do not match `weights_sha256`.
     """
     keras.utils.set_random_seed(params.seed)
     keras.config.set_dtype_policy(params.train.precision)

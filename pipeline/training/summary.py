@@ -1,4 +1,4 @@
-"""What a training came to: the epoch that was kept, why it ended, and the layers of its model."""
+"""Summary of a training run: the epoch that was kept, why it ended, and the layers of its model."""
 
 from typing import TYPE_CHECKING, Any
 

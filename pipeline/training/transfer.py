@@ -33,7 +33,7 @@ def features(images: Any, params: TransferParams, momentum: float) -> Any:
     is for trainings of weeks: that of new weights is replaced.
 
     Raises:
-        PipelineError: its weights are not to be had, or are others than declared.
+        PipelineError: its weights are not available, or do not match `weights_sha256`.
     """
     size = params.image_size
     x = layers.Resizing(size, size, interpolation="bilinear")(images)

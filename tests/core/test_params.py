@@ -30,6 +30,7 @@ from tests.training.test_models import TRANSFER
         ("train", {"model.hidden_units": [128, -1]}, ["hidden_units.1 is -1"]),
         ("train", {"model.name": "mpl"}, ["model.name", "'mpl'", "'mlp'"]),
         ("train", {"model": 7}, ["model is 7"]),
+        ("plot", {"model": {"dropout": 0.0}}, ["model.name is missing"]),
         (
             "train",
             {"model.width": 64},

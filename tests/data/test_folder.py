@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tracemalloc
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -485,6 +486,37 @@ def test_labels_above_255() -> None:
     assert idx.read_header(dataset.TEST_LABELS)[0].name == "int16"
 
 
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize(("first", "classes"), [(0, 256), (1, 255)])
+def test_labels_up_to_255(first: int, classes: int) -> None:
+    labels = cycle(classes, classes, first)
+    put_idx(images_of(classes, 8, 8), images_of(classes, 8, 8), (labels, labels[::-1]))
+    written = write()
+    assert written.description.classes == tuple(map(str, range(first, 256)))
+    assert written.labels["train"].dtype == np.uint8
+    assert written.labels["test"].tolist() == list(range(classes))[::-1]
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (20, "has 16777216 labels for 20 images"),
+        (2**24, "data/own has 16,777,228 images; allowed are 20 to 200,000"),
+    ],
+)
+def test_labels_beyond_the_images_or_the_limit_are_not_unpacked(images: int, reason: str) -> None:
+    put_idx(images_of(20, 8, 8), images_of(12, 8, 8), (cycle(20, 3), cycle(12, 3)))
+    idx.write(IDX / "train-labels-idx1-ubyte.gz", np.zeros(2**24, np.uint8))
+    if images > 20:
+        with idx.writing(IDX / "train-images-idx3-ubyte.gz", (images, 8, 8)):
+            pass
+    tracemalloc.start()
+    assert reason in refusal()
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+
+
 def put_labels(name: str, values: list[int]) -> None:
     idx.write(IDX / f"{name}-labels-idx1-ubyte.gz", np.array(values, np.uint16))
 
@@ -549,10 +581,10 @@ BAD_IDX: dict[str, tuple[Callable[[], object], str]] = {
         lambda: name_classes("a", "b", "a"),
         "classes.txt: line 3 names a class again: 'a'",
     ),
-    "no name": (lambda: name_classes("a", "", "b"), "classes.txt: line 2 is no name that prints"),
+    "no name": (lambda: name_classes("a", "", "b"), "classes.txt: line 2 is not printable: ''"),
     "unprintable": (
         lambda: name_classes("a", "\x07", "b"),
-        "line 2 is no name that prints: '\\x07'",
+        "line 2 is not printable: '\\x07'",
     ),
 }
 

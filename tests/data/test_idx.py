@@ -166,6 +166,16 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_labels_without_images_are_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "images.gz").write_bytes(RIGHT_IMAGES)
+    idx.write(tmp_path / "labels.gz", np.zeros(2**24, np.uint8))
+    tracemalloc.start()
+    with pytest.raises(PipelineError, match=r"has 3 images, but .* has 16777216 labels"):
+        idx.read_labels(tmp_path / "images.gz", tmp_path / "labels.gz", fashion_mnist.DESCRIPTION)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+
+
 def test_shape_and_classes_are_those_of_the_data(tmp_path: Path) -> None:
     images, labels = np.zeros((2, 4, 6, 3), np.uint8), np.array([0, 200], np.uint8)
     paths = tmp_path / "images.gz", tmp_path / "labels.gz"

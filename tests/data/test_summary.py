@@ -1,13 +1,16 @@
 """What `python -m pipeline data` says of a set that is known: counts, pixels, copies."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.data import dataset, summary
-from pipeline.data.preprocessing import write_scaled
+from pipeline.core.errors import PipelineError
+from pipeline.data import dataset, idx, summary
+from pipeline.data.preprocessing import PreprocessParams, write_scaled
 from pipeline.data.synthetic import DESCRIPTION, draw
 from tests.project import Project
 
@@ -52,6 +55,59 @@ def test_pixels_and_classes_are_those_of_the_sets(finished: Project) -> None:
     assert [c["train"] for c in found["classes"].values()] == np.bincount(labels).tolist()
     printed = finished.ok("python", "-m", "pipeline", "data")
     assert "all            900         100   300" in printed
+
+
+@pytest.mark.usefixtures("known")
+def test_pixels_of_one_value_do_not_deviate() -> None:
+    constant = np.ones((30, 28, 28), np.uint8)
+    write_scaled(dataset.VALIDATION, [constant], (28, 28), np.zeros(30, np.uint8))
+    pixels = summary.summarise(DESCRIPTION)["pixels"]["validation"]
+    assert pixels == {"mean": 0.0039, "standard_deviation": 0.0}
+
+
+@pytest.mark.usefixtures("known")
+def test_files_of_other_rows_are_refused() -> None:
+    images, labels = draw(20, np.random.default_rng(0))
+    idx.write(dataset.TRAIN_IMAGES, images)
+    idx.write(dataset.TRAIN_LABELS, labels)
+    dataset.RAW_FILES.write_text("set,row,class,path\ntrain,0,Coat,a.png\ntest,0,Coat,b.png\n")
+    with pytest.raises(
+        PipelineError, match=r"files.csv does not list the 20 images of data/raw/tr"
+    ):
+        summary.file_paths(DESCRIPTION, PreprocessParams(seed=0, validation_fraction=0.1))
+
+
+def test_files_are_named_where_they_are_those_of_the_sets(fresh: Project) -> None:
+    for number in range(24):
+        path = fresh.path / f"data/own/pictures/{number % 2}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(path)
+    shutil.copy(path, path.with_name("copy.png"))
+    fresh.set_params({"data.source": "folder", "data.folder.image_size": 8})
+    fresh.ok("dvc", "repro", "--quiet", "preprocess")
+
+    def copies() -> tuple[list[str], list[str | None]]:
+        done = fresh.module("pipeline", "data", "--json")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(
+            "stale, so that files are not named; run " * bool(done.stderr)
+        )
+        found = json.loads(done.stdout)
+        assert bool(done.stderr) == bool(found["stale"])
+        (pair,) = found["copies"]["examples"]
+        return found["stale"], pair[4:]
+
+    stale, paths = copies()
+    assert stale == []
+    assert set(paths) == {f"data/own/pictures/1/{name}.png" for name in (23, "copy")}
+    for params in ({"preprocess.seed": 1}, {"preprocess": 3}):
+        fresh.set_params(params)
+        assert copies() == (["preprocess (params.yaml)"], [None, None])
+    fresh.ok("git", "checkout", "--quiet", "params.yaml")
+    fresh.set_params({"data.source": "folder", "data.folder.image_size": 8})
+    (fresh.path / dataset.RAW_FILES).write_text("path\na.png\n")
+    assert copies() == (["download (data/raw/files.csv)"], [None, None])
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (48, 31), (64, 64, 3)])

@@ -173,7 +173,7 @@ def test_the_filter_shows_what_it_says(browser: Browser, finished: Project) -> N
             f"Confusions: {len(expected)}. Mistakes: {sum(expected.values())}, "
             f"of which {sum(visible().values())} are shown."
             if expected
-            else "No test image was mistaken so."
+            else "No test image was confused in this way."
         )
 
     check("", "")

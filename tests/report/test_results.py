@@ -44,6 +44,7 @@ def refused(path: Path) -> str:
     return message
 
 
+@pytest.mark.filterwarnings("error")  # such as that of a file that is left open
 def test_the_rows_are_those_of_the_files() -> None:
     read = results.read(IMAGES)
     for name, path in (("history", HISTORY), ("calibration", CALIBRATION)):
