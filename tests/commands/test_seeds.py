@@ -45,6 +45,10 @@ def test_families_in_one_queue(project: Project) -> None:
             ["2", "--preset", "mlp,cnn", "-S", "train.epochs=1"],
             "preset cnn: params.yaml: train.warmup_epochs is 1; it must be below the 1 epochs",
         ),
+        (
+            ["2", "-S", "~train.target_accuracy"],
+            "~train.target_accuracy: a parameter cannot be removed",
+        ),
         (["2", "-S", "train.epochs"], "Error parsing override 'train.epochs'"),
         (["2", "--preset", "mlp,"], "'' is not a preset; allowed are cnn, mlp, resnet"),
         (["2", "--preset", ""], "'' is not a preset; allowed are cnn, mlp, resnet"),
