@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace) -> int:
     status = 0
     for name in arguments.check:
         differences = results.check(rows[name], table)
-        print(f"{name}: {'; '.join(differences) or 'the same, and taken over'}", flush=True)
+        print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
     results.add_finished(sections, table)
     if arguments.run:

@@ -37,9 +37,9 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     git("add", "--all")
     git("commit", "--quiet", "--message", "Start a project from a reproducible pipeline")
     print(
-        f"{branch} begins anew, without {', '.join(ours)} and what the stages wrote. What was here "
-        f"before is on the branch {TEMPLATE}.\nNext: write your own README.md, choose the data in "
-        "params.yaml, run `dvc repro`, and commit dvc.lock, metrics/ and plots/."
+        f"{branch} has a new history, without {', '.join(ours)} and what the stages wrote. "
+        f"What was here before is on the branch {TEMPLATE}.\nNext: write your own README.md, "
+        "choose the data in params.yaml, run `dvc repro`, and commit dvc.lock, metrics/ and plots/."
     )
     return 0
 

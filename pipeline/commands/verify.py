@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.commands._table import print_table
 from pipeline.core.artifacts import write_json
+from pipeline.core.errors import PipelineError
 from pipeline.experiments import environment
 from pipeline.experiments.revisions import resolve
 from pipeline.experiments.verification import Comparison, verify
@@ -31,6 +32,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Verify in a temporary clone; exit status 0 only if everything agrees."""
     commit = resolve(arguments.revision)
     report: Path = arguments.report
+    if report.is_dir():
+        raise PipelineError(f"{report} is a folder; --report needs a file")
     report.unlink(missing_ok=True)  # one of an earlier run must not pass for this one's
     where = f"{arguments.revision}, commit {commit[:10]}"
     print(f"Running the code of {where}, in a temporary clone", flush=True)

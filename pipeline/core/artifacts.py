@@ -4,13 +4,14 @@ Every writer fills a file beside its target and renames it once it is whole and 
 """
 
 import csv
-import glob
+import fcntl
 import json
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +29,29 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and move it to `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # What a run left that was killed; stages run alone, so nobody is writing it.
-    for abandoned in path.parent.glob(f".{glob.escape(path.stem)}.tmp*{path.suffix}"):
-        abandoned.unlink(missing_ok=True)
+    _remove_abandoned(path)
     # The ending stays last: some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.tmp{secrets.token_hex(8)}{path.suffix}")
     try:
-        temporary.touch(exist_ok=False)  # never through a link that somebody put there
-        yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("xb") as file:  # never through a link that somebody put there
+            fcntl.flock(file, fcntl.LOCK_EX)  # held until the block, or this process, ends
+            yield temporary
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of writers of `path` that were killed."""
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    name = re.compile(rf"\.{stem}\.tmp[0-9a-f]{{16}}(\.saved)?{suffix}")
+    for found in path.parent.iterdir():
+        if name.fullmatch(found.name) and found.is_file():
+            # The errors of a file that somebody is writing, or has just finished.
+            with suppress(BlockingIOError, FileNotFoundError), found.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -108,14 +108,17 @@ def observe(stage: str) -> Inputs:
     files = {}
     for path in _files(declared.deps):
         if not Path(path).is_file():  # anything else may block for ever
-            raise PipelineError(f"{path} is missing or not a file; run `dvc repro`")
+            raise PipelineError(
+                f"{path} is missing or not a file; restore it, or run `dvc repro` if a stage "
+                "writes it"
+            )
         files[path] = _state(path)
     if (own := "pipeline/__init__.py") in files and not Path(own).samefile(RUNNING):
         raise PipelineError(
             f"the code that runs is {RUNNING.parent}, not that of this folder; "
             "unset PYTHONPATH and PYTHONSAFEPATH"
         )
-    # Code that is loaded already may be of before the change.
+    # Code that is loaded already may be from before the change.
     late = [p for p, state in files.items() if state.touched != CODE_AT_START.get(p, state.touched)]
     if late:
         reason = "changed after the stage was started; run it again"

@@ -13,17 +13,20 @@ def prepare() -> None:
     """Make the process fit for a stage, before it imports any library."""
     forget_settings(FOREIGN)
     open_standard_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the encoding does not
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def open_standard_streams() -> None:
-    """Open those that are closed, or a file would get the number of one, and another's output."""
+    """Open those that are closed, and escape what the encoding does not hold, as a path may.
+
+    A file would get the number of a closed one, and what is printed.
+    """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def forget_settings(prefixes: tuple[str, ...]) -> None:

@@ -194,7 +194,9 @@ def _read(file: RawFile, place: str) -> bytes:
 
 
 def _check(file: RawFile, content: bytes) -> None:
-    if len(content) != file.size:
+    if len(content) > file.size:  # maybe not read to its end
+        raise UnusableError(f"has more than the {file.size} bytes of Fashion-MNIST")
+    if len(content) < file.size:
         raise UnusableError(f"has {len(content)} bytes, not the {file.size} of Fashion-MNIST")
     if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
         raise UnusableError(f"has SHA-256 {found}, not Fashion-MNIST's {file.sha256}")

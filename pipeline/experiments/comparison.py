@@ -126,11 +126,11 @@ def _compare_groups(runs: Sequence[Run], split: Split) -> list[dict[str, Any]]:
     recipes = [recipe[1] for recipe in map(Run.recipe, runs) if recipe]
     if recipes[0] in recipes[1:]:
         names = f"{runs[0].name} and {runs[1 + recipes[1:].index(recipes[0])].name}"
-        raise PipelineError(f"{names} are of one group: they differ by seed")
+        raise PipelineError(f"{names}: both names mean the same group of seeds")
     for run, accuracies in zip(runs, groups, strict=True):
         if len(accuracies) < 2:
             raise PipelineError(
-                f"{run.name} has one seed, {next(iter(accuracies))}, and two are the least; with "
+                f"{run.name} has only seed {next(iter(accuracies))}; at least two are needed; with "
                 "its parameters in the workspace, `python -m pipeline seeds 5` queues more"
             )
     base, *others = (_describe(run, group) for run, group in zip(runs, groups, strict=True))

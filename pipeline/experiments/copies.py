@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.core.errors import PipelineError
 from pipeline.data import fashion_mnist
+from pipeline.data.own import OWN
 from pipeline.experiments.dvc_files import LOCK
 from pipeline.experiments.revisions import git, prefix
 from pipeline.experiments.subprocesses import call, child_environment
@@ -18,7 +19,7 @@ from pipeline.experiments.workspace import cache_folder, outputs
 
 @contextmanager
 def checkout(commit: str) -> Iterator[Path]:
-    """Check the project out at `commit`, in a temporary clone that goes when the block ends.
+    """Check the project out at `commit`, in a temporary clone that is deleted when the block ends.
 
     Gives the folder of the project in the clone: where it is a part of a larger repository, a
     folder below the clone's root. The clone shares the objects of the user's repository and
@@ -32,10 +33,11 @@ def checkout(commit: str) -> Iterator[Path]:
         git("clone", *options, repository, folder, environment=environment)
         git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
         project = Path(folder, prefix())
-        local = project / ".dvc/config.local"
-        local.write_text(f'[cache]\n    dir = "{cache_folder()}"\n', encoding="utf-8")
-        bring_added_data(project)
-        local.unlink()  # or a stage could take from the cache what it has to make
+        if _tracked(project):
+            local = project / ".dvc/config.local"
+            local.write_text(f'[cache]\n    dir = "{cache_folder()}"\n', encoding="utf-8")
+            bring_added_data(project)
+            local.unlink()  # or a stage could take from the cache what it has to make
         yield project
 
 
@@ -49,9 +51,14 @@ def bring_added_data(folder: Path, command: str = "checkout") -> None:
     Raises:
         PipelineError: it is not there.
     """
-    tracked = [str(path.relative_to(folder)) for path in folder.glob("data/**/*.dvc")]
+    tracked = _tracked(folder)
     if tracked and call([sys.executable, "-m", "dvc", command, "--quiet", *tracked], folder):
         raise PipelineError(f"{', '.join(tracked)}: not in DVC's cache; try `dvc fetch`")
+
+
+def _tracked(folder: Path) -> list[str]:
+    """Return the `.dvc` files that `dvc add` has written for data."""
+    return [str(path.relative_to(folder)) for path in folder.glob("data/**/*.dvc")]
 
 
 def reachable(mirrors: object) -> bool:
@@ -77,12 +84,14 @@ def copy_sources(target: Path) -> None:
     """Make `target` a copy of the workspace as it is, without its results.
 
     Copied is what git tracks or would track, edits included; not copied are stages' outputs and
-    their record. The copy is a DVC repository outside git, with the cache of this one.
+    their record, and the `.dvc` files of the user's own data, which git ignores. The copy is a DVC
+    repository outside git, with the cache of this one.
     """
     if target.exists():
         shutil.rmtree(target)
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    for name in {*filter(os.path.isfile, listed)} - {LOCK, *outputs()}:
+    own = {str(path) for path in OWN.glob("**/*.dvc")}
+    for name in {*filter(os.path.isfile, listed)} - {LOCK, *outputs()} - own:
         copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(name, copy)

@@ -31,6 +31,8 @@ class File(_Strict):
 class Record(_Strict):
     """What `dvc.lock` says of the last run of a stage."""
 
+    model_config = ConfigDict(extra="forbid")  # or `verify` would agree with what it does not read
+
     cmd: str
     deps: list[File] = []
     params: dict[str, dict[str, Any]] = {}

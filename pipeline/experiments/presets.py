@@ -90,7 +90,7 @@ def with_settings(
 
     Raises:
         PipelineError: a setting is not one that `dvc exp run --set-param` takes for one experiment,
-            names no parameter, or the seed, which is not for a preset to say.
+            removes a parameter, names none, or the seed, which is not for a preset to say.
     """
     # Slow to import, and not every command needs them.
     from dvc.utils.hydra import to_hydra_overrides
@@ -107,6 +107,8 @@ def with_settings(
     for override in overrides:
         if override.key_or_group == "seed":
             raise PipelineError(f"{override.input_line}: seeds are set by their number alone")
+        if override.is_delete():
+            raise PipelineError(f"{override.input_line}: a parameter cannot be removed")
         if override.is_sweep_override():
             raise PipelineError(
                 f"{override.input_line} has several values; queue the seeds of each by itself"

@@ -113,13 +113,14 @@ class Result:
     Attributes:
         params: a hash of what is trained on what, the seed aside.
         code: a hash of the code that trained it.
-        model: the MD5 of the model, as `dvc.lock` records it; None in rows of before it was kept.
+        model: the MD5 of the model, as `dvc.lock` records it; None in rows recorded before this
+            was stored.
         best_epoch: the one of the lowest validation loss.
         parameters: how many weights the model has.
         seconds: what training took by the clock; None where DVC had the model from before.
         processor_seconds: the same over all cores.
         load: the machine's load average over the last minute of training, where it is known.
-        history: what each epoch gave; empty in rows of before it was kept.
+        history: what each epoch gave; empty in rows recorded before this was stored.
     """
 
     experiment: str
@@ -276,10 +277,10 @@ def add(outcome: Outcome, table: Table) -> None:
 
 
 def check(row: Row, table: Table) -> list[str]:
-    """Run seed 0 of a row again, by the last commit, and take the row over if it agrees.
+    """Run seed 0 of a row again, by the last commit, and update the row if it agrees.
 
     Returns:
-        The figures that differ, other than timings; none where the row was taken over: it then
+        The figures that differ, other than timings; none where the row was updated: it then
         counts as recorded with the code of that commit.
     """
     recorded = of(row, table)
@@ -317,6 +318,8 @@ def of(row: Row, table: Table) -> list[Result]:
 
 def how_to_get(experiment: str) -> str:
     """Say, after a semicolon, how to get a row's experiment; nothing of any other name."""
+    if not Path(ROWS).is_file():
+        return ""
     rows = [row for section in load_sections() for row in section.rows]
     for row in rows:
         if experiment in row.names():

@@ -97,7 +97,7 @@ class Run:
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded.get(path):
             raise PipelineError(
                 f"{path} of {self.name} is not the file that {LOCK} records there: it was changed "
-                "after the run, or never recorded; `dvc repro` makes it anew"
+                "after the run, or never recorded; `dvc repro` writes it again"
             )
         return content
 

@@ -43,7 +43,7 @@ class PairedDifference:
 
     @property
     def verdict(self) -> Verdict:
-        """Take sides where the test does."""
+        """Return the verdict of the test."""
         return _side(self.difference) if self.p_value < ALPHA else "within noise"
 
     @property
@@ -68,7 +68,7 @@ class MeanDifference:
 
     @property
     def verdict(self) -> Verdict:
-        """Take sides where the interval does."""
+        """Return the verdict of the interval."""
         within = self.low == self.high or self.low <= 0 <= self.high
         return "within noise" if within else _side(self.difference)
 

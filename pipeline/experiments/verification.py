@@ -101,7 +101,8 @@ def _run(
     records = {name: lock.get(name, Record(cmd="")) for name in stages}
     for name, stage in stages.items():
         committed = _describe(folder, stage.outputs())
-        recorded = [file for file in records[name].outs if file.path in committed]
+        expected = committed.keys() | _kept_by_git(stage)
+        recorded = [file for file in records[name].outs if file.path in expected]
         yield from _compare_files(name, "committed", recorded, committed)
         for path in committed:  # none may pass for reproduced
             (folder / path).unlink()
@@ -118,6 +119,18 @@ def _run(
             return
 
 
+def _kept_by_git(stage: Declaration) -> set[str]:
+    """Return the outputs that are declared `cache: false`."""
+    entries = [*stage.outs, *stage.metrics, *stage.plots]
+    return {
+        path
+        for entry in entries
+        if isinstance(entry, dict)
+        for path, settings in entry.items()
+        if isinstance(settings, dict) and settings.get("cache") is False
+    }
+
+
 def _compare_inputs(
     folder: Path, name: str, stage: Declaration, record: Record
 ) -> Iterator[Comparison]:
@@ -128,6 +141,8 @@ def _compare_inputs(
     found = flat(select(params, stage.params))
     for key in found | recorded:
         yield Comparison(name, "parameter", key, recorded.get(key), found.get(key))
+    for file in record.params.keys() - {PARAMS_FILE}:  # no stage declares any
+        yield Comparison(name, "parameter", file, record.params[file], None)
     yield from _compare_files(name, "dependency", record.deps, _describe(folder, stage.deps))
 
 

@@ -110,7 +110,7 @@ def check_queue() -> None:
     """Check that DVC's queue and `--temp` work where the project and its cache lie.
 
     Raises:
-        PipelineError: they do not; names the way round.
+        PipelineError: they do not; names the workaround.
     """
     # DVC hands the folder to git as a URL, and the cache to its copies in ASCII.
     root, cache = str(Path.cwd()), cache_folder()

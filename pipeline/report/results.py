@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, FiniteFloat
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
@@ -27,6 +27,10 @@ class _Scores(Section):
 
 
 class _MoreScores(_Scores):
+    # A metric that somebody adds is no fault; the page shows it once its template does.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FiniteFloat]
+
     accuracy_low: Share
     accuracy_high: Share
     top_2_accuracy: Share

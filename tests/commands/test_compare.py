@@ -298,7 +298,8 @@ def test_a_run_against_itself(compared: Project) -> None:
         (["main", "wider", "resplit"], "main and resplit cannot be compared: their validation"),
         (["main", "real"], "cannot be compared: their data is synthetic and fashion-mnist"),
         (["main", "renamed"], "plots/validation.csv of renamed is not a table of actual,predicted"),
-        (["main", "wider", "--seeds"], "main has one seed, 0, and two are the least"),
+        (["main", "main", "--seeds"], "main and main: both names mean the same group of seeds"),
+        (["main", "wider", "--seeds"], "main has only seed 0; at least two are needed"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
@@ -308,6 +309,12 @@ def test_what_cannot_be_compared_is_one_line(
     assert status == 1
     assert message in printed
     assert len(printed.splitlines()) == 1
+
+
+def test_an_unknown_name_where_no_results_are_published(project: Project) -> None:
+    (project.path / "results.yaml").unlink()
+    printed = compare(project, "typo")[1]
+    assert printed == "error: typo is not a branch, tag, commit or experiment\n"
 
 
 def test_what_has_no_validation_images_in_common_is_judged_by_the_test_set(

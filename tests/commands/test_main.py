@@ -36,6 +36,13 @@ def test_standard_streams_may_be_closed(finished: Project, command: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_what_the_encoding_does_not_hold_is_escaped(project: Project) -> None:
+    project.ok("git", "branch", "caf\u00e9")
+    command = ("python", "-m", "pipeline", "compare", "caf\u00e9")
+    printed = project.ok(*command, env={"PYTHONIOENCODING": "ascii"})
+    assert "workspace is identical to caf\\xe9" in printed
+
+
 def test_what_dvc_itself_would_print_may_have_no_place(finished: Project) -> None:
     done = finished.run("bash", "-c", "python -m pipeline compare HEAD 2>&-")
     assert done.returncode == 0

@@ -71,7 +71,7 @@ def test_a_row_is_taken_over_only_if_every_figure_is_the_same(project: Project) 
     done = project.run(*RESULTS, "--check", "right", "wrong")
     assert done.returncode == 1
     accuracy = read_json(project.path / "metrics/evaluate.json")["test"]["accuracy"]
-    assert "right: the same, and taken over\n" in done.stdout
+    assert "right: the same; row updated\n" in done.stdout
     assert f"wrong: test_accuracy 0.5, now {accuracy}\n" in done.stdout
     assert f"{note}wrong." in (project.path / "RESULTS.md").read_text()
     epochs = read_csv(project.path / "results-history.csv")

@@ -27,6 +27,10 @@ def test_offline_it_runs_on_synthetic_data_in_a_copy(project: Project) -> None:
     """What is neither committed nor tracked is in the copy; all that is here stays."""
     project.set_params(OFFLINE | {"seed": 5})
     (project.path / "notes.txt").touch()
+    pictures = project.path / "data/own/pictures"
+    pictures.mkdir()
+    (pictures / "a.png").touch()
+    project.ok("dvc", "add", "--quiet", "data/own/pictures")
     with (project.path / "pipeline/report/cases.py").open("a") as file:
         file.write("# edited\n")
     before = state(project)
@@ -45,6 +49,7 @@ def test_offline_it_runs_on_synthetic_data_in_a_copy(project: Project) -> None:
     assert Path(unquote(urlsplit(report).path)) == copy.path / "plots/report.html"
     assert all(path.is_file() for path in copy.outputs())
     assert (copy.path / "notes.txt").exists()
+    assert not (copy.path / "data/own/pictures.dvc").exists(), "the pictures are not there either"
     assert "# edited" in (copy.path / "pipeline/report/cases.py").read_text()
     assert read_json(copy.path / "metrics/evaluate.json")["source"] == "synthetic"
     changed = project.params()

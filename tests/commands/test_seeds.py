@@ -61,6 +61,10 @@ def test_run_at_once_they_are_what_a_plain_run_gives(project: Project, finished:
             ["2", "--preset", "mlp,cnn", "-S", "train.epochs=1"],
             "preset cnn: params.yaml: train.warmup_epochs is 1; it must be below the 1 epochs",
         ),
+        (
+            ["2", "-S", "~train.target_accuracy"],
+            "~train.target_accuracy: a parameter cannot be removed",
+        ),
         (["2", "-S", "train.epochs"], "Error parsing override 'train.epochs'"),
         (["2", "--preset", "mlp,"], "'' is not a preset; allowed are cnn, mlp, resnet"),
         (["2", "--preset", ""], "'' is not a preset; allowed are cnn, mlp, resnet"),

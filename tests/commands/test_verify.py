@@ -63,6 +63,7 @@ def test_what_git_holds_is_compared_with_the_record(project: Project) -> None:
     content = json.loads(metrics.read_text())
     content["test"]["accuracy"] = 0.9912
     metrics.write_text(json.dumps(content))
+    (project.path / "plots/validation.csv").unlink()
     rows = [line.split(",")[0] for line in predictions.read_text().splitlines()[1:]]
     predictions.write_text("\n".join(["actual,predicted", *(f"{row},{row}" for row in rows)]))
     project.commit("Better than it is")
@@ -71,6 +72,7 @@ def test_what_git_holds_is_compared_with_the_record(project: Project) -> None:
     assert different(printed) == [
         ["evaluate", "metrics/evaluate.json", "committed"],
         ["evaluate", PREDICTIONS, "committed"],
+        ["evaluate", "plots/validation.csv", "committed"],
     ]
 
 
@@ -81,6 +83,7 @@ def test_a_false_record_is_found(project: Project) -> None:
     record["cmd"] += " "
     record["params"]["params.yaml"]["preprocess"]["validation_fraction"] = 0.2
     record["params"]["params.yaml"]["bogus"] = 1
+    record["params"]["other.yaml"] = {"secret": 7}
     files = {file["path"]: file for kind in ("deps", "outs") for file in record[kind]}
     files["pipeline/data/idx.py"]["md5"] = "0" * 32
     files["stages/preprocess.py"]["size"] += 1
@@ -97,6 +100,7 @@ def test_a_false_record_is_found(project: Project) -> None:
             ["preprocess", "cmd", "command"],
             ["preprocess", "preprocess.validation_fraction", "parameter"],
             ["preprocess", "bogus", "parameter"],
+            ["preprocess", "other.yaml", "parameter"],
             ["preprocess", "pipeline/data/idx.py", "dependency"],
             ["preprocess", "stages/preprocess.py", "dependency size"],
             ["preprocess", "data/processed/test.npz", "output size"],
@@ -145,6 +149,14 @@ def test_a_file_outside_the_project_is_left_alone(project: Project, tmp_path: Pa
     assert status == 1
     assert printed.splitlines()[-1].startswith(f"error: {mine} is not in the project")
     assert mine.exists()
+
+
+def test_a_commit_from_before_dvc_is_one_line(project: Project) -> None:
+    project.ok("git", "rm", "-r", "--quiet", "--cached", ".dvc", "dvc.lock")
+    project.ok("git", "commit", "--quiet", "--message", "Without DVC")
+    status, printed = verify(project)
+    assert status == 1
+    assert printed.endswith(" has no dvc.lock: nothing is recorded there\n")
 
 
 def test_git_s_variables_point_no_process_at_the_user_s_repository(
@@ -226,6 +238,7 @@ def working_in(folder: Path) -> list[int]:
     [
         (["nowhere"], "nowhere is not a branch, tag, commit or experiment"),
         (["--stage", "trian"], "there is no stage trian; there are download, preprocess"),
+        (["--report", "docs"], "docs is a folder; --report needs a file"),
     ],
 )
 def test_a_wrong_name_is_one_line(finished: Project, arguments: list[str], message: str) -> None:

@@ -13,7 +13,8 @@ def test_what_lies_under_a_likely_name_is_not_written_to(tmp_path: Path) -> None
     kept, output = tmp_path / "kept", tmp_path / "folder/output.json"
     kept.write_text("kept")
     output.parent.mkdir()
-    for name in (".output.tmp.json", ".output.tmp0.json", ".output.tmp.saved.json"):
+    likely = {".output.tmp.json", ".output.tmp0.json", ".output.tmp.saved.json"}
+    for name in likely:
         output.with_name(name).symlink_to(kept)
     names = set()
     for _ in range(3):
@@ -23,7 +24,7 @@ def test_what_lies_under_a_likely_name_is_not_written_to(tmp_path: Path) -> None
             temporary.write_text("new")
     assert len(names) == 3
     assert kept.read_text() == "kept"
-    assert [path.name for path in output.parent.iterdir()] == ["output.json"]
+    assert {path.name for path in output.parent.iterdir()} == {"output.json", *likely}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
@@ -37,15 +38,27 @@ def test_permissions_are_as_the_umask_says(tmp_path: Path, umask: int) -> None:
 
 
 def test_what_a_killed_run_left_is_removed_and_the_neighbours_stay(tmp_path: Path) -> None:
-    left = [tmp_path / f".a[1]{ending}" for ending in (".tmp12.npz", ".tmp.npz", ".tmp1.saved.npz")]
+    number = "0123456789abcdef"
+    left = [tmp_path / f".a[1].tmp{number}{ending}" for ending in (".npz", ".saved.npz")]
     others = [
-        tmp_path / name for name in (".a1.tmp.npz", ".b.tmp.npz", "a[1].npz.tmp", ".a[1].npz")
+        tmp_path / name
+        for name in (f".a1.tmp{number}.npz", f".a[1].tmp{number}0.npz", ".a[1].tmp-notes.npz")
     ]
     for path in left + others:
         path.touch()
     artifacts.write_bytes(tmp_path / "a[1].npz", b"new")
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in others)
+
+
+def test_of_two_writers_neither_removes_the_file_of_the_other(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with artifacts.replacing(output) as first:
+        first.write_text("first")
+        artifacts.write_bytes(output, b"second")
+        assert output.read_text() == "second"
+    assert output.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def test_a_failed_writer_leaves_the_former_output(tmp_path: Path) -> None:

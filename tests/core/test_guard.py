@@ -124,8 +124,9 @@ def test_a_missing_dependency_is_named(project: Project) -> None:
     Path(project.path / "data/processed/train.npz").unlink()
     done = project.stage("train")
     assert done.returncode == 1
-    assert (
-        done.stderr == "train: data/processed/train.npz is missing or not a file; run `dvc repro`\n"
+    assert done.stderr == (
+        "train: data/processed/train.npz is missing or not a file; restore it, or run `dvc repro` "
+        "if a stage writes it\n"
     )
 
 
@@ -157,7 +158,7 @@ def test_what_is_no_file_is_named(project: Project, path: str, kind: str) -> Non
     if kind == "folder" and path.endswith(".npz"):  # as a folder of data may be
         assert len(done.stderr.splitlines()) == 1
     else:
-        assert done.stderr.startswith(f"plot: {path} is missing or not a file; run ")
+        assert done.stderr.startswith(f"plot: {path} is missing or not a file; ")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(ANSWERS[way])
             self.close_connection = True
             return
-        content = CONTENT[name]
+        content = CONTENT[name] * (9 if way == "longer" else 1)
         if way.isdigit():
             self.send_error(int(way))
             return
@@ -102,7 +102,8 @@ class Handler(BaseHTTPRequestHandler):
         elif way.startswith("wrong"):
             self.wfile.write(content[:-1] + b"?")
         else:
-            self.wfile.write(content)
+            with suppress(ConnectionError):  # what is too long is not read to its end
+                self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
@@ -153,6 +154,7 @@ def raw() -> dict[str, bytes]:
         ("stalled", "did not answer in time", 3),
         ("truncated", "broke off before the end", 3),
         ("wrong", "has SHA-256", 1),
+        ("longer", "has more than the 130000 bytes of Fashion-MNIST", 1),
     ],
 )
 def test_a_failing_mirror_gives_its_reason_and_leaves_nothing(

@@ -63,9 +63,15 @@ def test_anything_else_is_one_line(text: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    ["outs: [{path: a}]", "deps: [{md5: b}]", "outs: [{path: a, md5: 5}]", "params: {p.yaml: [a]}"],
+    [
+        "outs: [{path: a}]",
+        "deps: [{md5: b}]",
+        "outs: [{path: a, md5: 5}]",
+        "params: {p.yaml: [a]}",
+        "junk: 1",
+    ],
 )
-def test_a_lock_needs_paths_hashes_and_values(entry: str) -> None:
+def test_a_lock_has_paths_hashes_and_values_and_no_more(entry: str) -> None:
     assert parse_lock(f"stages: {{a: {{cmd: x, outs: [{FILE}], params: {{p.yaml: {{b: 1}}}}}}}}")
     with pytest.raises(PipelineError, match=r"^dvc.lock: stages.a."):
         parse_lock(f"stages: {{a: {{cmd: x, {entry}}}}}")
