@@ -170,7 +170,7 @@ def _connected(cluster: Cluster, trials: int) -> Iterator["Client"]:
             threads_per_worker=1,
             memory_limit=None,  # the trials' memory is not the workers' own
             security=True,  # certificates made for now: others may use this machine too
-            dashboard_address="127.0.0.1:0" if importlib.util.find_spec("bokeh") else None,
+            dashboard_address="127.0.0.1:0",
             local_directory=FOLDER,
             preload=[LEAVE_INTERRUPTS],
             silence_logs=logging.CRITICAL,

@@ -31,6 +31,22 @@ def test_families_in_one_queue(project: Project) -> None:
     assert project.ok("git", "status", "--porcelain") == ""
 
 
+@pytest.mark.exhaustive
+def test_run_at_once_they_are_what_a_plain_run_gives(project: Project, finished: Project) -> None:
+    project.ok("python", "-m", "pipeline", "seeds", "3", "--name", "three", "--run")
+    assert project.ok("git", "status", "--porcelain") == ""
+    assert project.in_experiment("three-0", "dvc.lock") == project.lock()
+    plain = finished.clone(project.path.with_name("plain"))  # its cache has nothing of theirs
+    for seed in (1, 2):
+        plain.set_params({"seed": seed})
+        plain.ok("dvc", "repro")
+        assert plain.lock() == project.in_experiment(f"three-{seed}", "dvc.lock")
+    done = project.run("python", "-m", "pipeline", "seeds", "2", "--name", "again", "--run")
+    assert "again-1: validation accuracy" in done.stdout
+    assert done.stdout.count("(it was run before)") == 2
+    assert project.ok("git", "for-each-ref", "refs/exps/*/*/again-*") == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
