@@ -28,7 +28,7 @@ from pipeline.experiments.search_space import Choice, Search, load
 from pipeline.experiments.trials import Outcome, Trial
 
 FOLDER = Path(".dvc/tmp/search")
-DIGITS = 12  # significant ones of a proposed number: enough, and easy to read
+DIGITS = 4  # significant ones of a proposed number: enough, and easy to read
 
 Execute = Callable[[Sequence[Trial]], Iterator[Outcome]]
 Scores = dict[str, float]  # metrics by their dotted names
