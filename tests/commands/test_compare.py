@@ -286,7 +286,7 @@ def test_a_run_against_itself(compared: Project) -> None:
         (["main", "nowhere"], "nowhere is not a branch, tag, commit or experiment"),
         (["nowhere"], "nowhere is not a branch, tag, commit or experiment"),
         (["main", "twin"], "twin names 2 experiments: "),
-        (["empty", "main"], f"{METRICS} of empty is neither in git, nor in DVC's cache; `dvc repro`"),
+        (["empty", "main"], f"{METRICS} of empty is neither in git, nor in DVC's cache; "),
         (["main", "better"], f"{METRICS} of better is not the file that dvc.lock records there"),
         (
             ["main", "fewer"],
