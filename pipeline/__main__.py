@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 
 from pipeline.commands import (
@@ -35,7 +34,7 @@ def main() -> int:
         command.set_defaults(execute=module.execute)
     arguments = parser.parse_args()
     process.open_standard_streams()
-    _name_user()
+    process.name_user()
     for number in (signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the first
             signal.signal(number, _exit)
@@ -51,14 +50,6 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-
-
-def _name_user() -> None:
-    """Give DVC a name and a home where the user has none, as a container under any number has."""
-    if not {"LOGNAME", "USER", "LNAME", "USERNAME"} & os.environ.keys():
-        os.environ["USER"] = f"user-{os.getuid()}"
-    if not os.access(os.path.expanduser("~/"), os.W_OK):  # noqa: PTH111 (never raises)
-        os.environ["HOME"] = str(Path(".dvc/tmp").resolve())
 
 
 def _exit(number: int, _: FrameType | None) -> None:

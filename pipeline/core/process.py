@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from pathlib import Path
 
 # What a notebook or a shell may have set for other projects: it changes results, or ends in an
 # error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
@@ -13,6 +14,7 @@ def prepare() -> None:
     """Make the process fit for a stage, before it imports any library."""
     forget_settings(FOREIGN)
     open_standard_streams()
+    name_user()
 
 
 def open_standard_streams() -> None:
@@ -27,6 +29,14 @@ def open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def name_user() -> None:
+    """Give DVC a name and a home where the user has none, as a container under any number has."""
+    if not {"LOGNAME", "USER", "LNAME", "USERNAME"} & os.environ.keys():
+        os.environ["USER"] = f"user-{os.getuid()}"
+    if not os.access(os.path.expanduser("~/"), os.W_OK):  # noqa: PTH111 (never raises)
+        os.environ["HOME"] = str(Path(".dvc/tmp").resolve())
 
 
 def forget_settings(prefixes: tuple[str, ...]) -> None:
