@@ -53,7 +53,7 @@ def test_it_runs_up_to_the_exercises(project: Project) -> None:
         assert re.search(rf"{part} accuracy +{scores[part]['accuracy']:.4f}\n", text)
     assert "test: images (300, 28, 28), labels (300,)" in text
     assert len(re.findall(r"^\S.* [ \d.]+%$", text, re.MULTILINE)) == 10
-    assert pictures(cells) == ["samples", "curves()", "case"]
+    assert pictures(cells) == ["samples", "curves()", "cases"]
     assert project.ok("git", "status", "--porcelain") == ""
 
 
