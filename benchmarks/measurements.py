@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.project import ROOT, Project
-from pipeline.experiments.results import TRAINED
+from pipeline.experiments.results_table import TRAINED
 
 PEERS = ROOT / "benchmarks/peers"
 KERAS = str(PEERS / "keras_script.py")  # runs in the project's own environment

@@ -158,7 +158,7 @@ class Project:
         return yaml.safe_load(self.lock())["stages"].get(stage)
 
     def forget(self, *stages: str, outputs: bool = True) -> None:
-        """Leave the project as if these stages had never run, but for their outputs perhaps."""
+        """Leave the project as if these stages had never run; their outputs may stay."""
         lock = yaml.safe_load(self.lock())
         for name in stages:
             del lock["stages"][name]

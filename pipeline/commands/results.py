@@ -4,7 +4,7 @@ import argparse
 
 from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import executor, results, results_page
+from pipeline.experiments import executor, results, results_page, results_rows, results_table
 from pipeline.experiments.revisions import check_not_shallow
 
 
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Bring the table up to date, and write the page; exit status 1 if a row does not agree."""
     check_not_shallow()
-    sections, table = results.load_sections(), results.load_table()
+    sections, table = results_rows.load_sections(), results_table.load_table()
     rows = {row.name: row for section in sections for row in section.rows}
     if unknown := [name for name in arguments.check if name not in rows]:
         raise PipelineError(f"{', '.join(unknown)}: not a row; there are {', '.join(rows)}")
@@ -45,8 +45,8 @@ def execute(arguments: argparse.Namespace) -> int:
         for outcome in executor.run(due, "HEAD", _cluster.cluster(arguments)):
             if outcome.commit:
                 results.add(outcome, table)
-                results.save_table(sections, table)  # now: this command may be interrupted
-    results.save_table(sections, table)
+                results_table.save_table(sections, table)  # now: this command may be interrupted
+    results_table.save_table(sections, table)
     results_page.write(sections, table)
-    print(f"{results.TABLE} and {results_page.PAGE} are written")
+    print(f"{results_table.TABLE} and {results_page.PAGE} are written")
     return status

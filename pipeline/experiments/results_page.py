@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.experiments import results_charts
-from pipeline.experiments.results import TABLE, Section, Table, of, train_code
+from pipeline.experiments.results import of
 from pipeline.experiments.results_groups import Group, frontier
+from pipeline.experiments.results_rows import Section
+from pipeline.experiments.results_table import TABLE, Table, train_code
 from pipeline.experiments.revisions import read
 from pipeline.report import figures
 
@@ -104,7 +106,7 @@ def _section(section: Section, groups: dict[str, Group], picture: Path | None) -
         shown = ", ".join(group.name for group in _shown(section, groups))
         chart = f"![{section.title}, as {section.chart}: {shown}]({picture})\n\n"
     elif section.chart:
-        chart = "There is no picture: the epochs of these experiments were not recorded.\n\n"
+        chart = "No picture: the epochs of these experiments were not recorded.\n\n"
     commands = "\n".join(row.command() for row in section.rows)
     return f"""## {section.title}
 

@@ -21,7 +21,7 @@ from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.presets import Preset
-from pipeline.experiments.results import TRAINED
+from pipeline.experiments.results_table import TRAINED
 from pipeline.experiments.revisions import experiments
 from pipeline.experiments.runs import Run
 from pipeline.experiments.search_space import Choice, Search, load

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from pipeline.experiments.results import COLUMNS, Result
+from pipeline.experiments.results_table import COLUMNS, Result
 from tests.commands.test_queue import accuracy
 from tests.project import ROOT, Project, read_csv, read_json
 
@@ -204,7 +204,7 @@ def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
     picture = project.path / "docs/results/a-title.svg"
     assert f"](docs/results/{picture.name})" in page
     assert [text for text in drawn(picture) if text in FIGURES] == list(FIGURES)[:-1]
-    assert "There is no picture: the epochs of these experiments were not recorded." in page
+    assert "No picture: the epochs of these experiments were not recorded." in page
     assert not stale.exists()
 
     sections[1]["chart"] = "heat map"

@@ -33,7 +33,7 @@ def like(shape: tuple[int, ...], classes: int) -> Description:
 def npy(array: NDArray[Any], header: bytes | None = None) -> bytes:
     """The bytes of an `.npy` file, with another header than NumPy would write."""
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
+    np.save(buffer, array)
     content = buffer.getvalue()
     return content if header is None else content[:10] + header.ljust(117) + b"\n" + content[128:]
 
