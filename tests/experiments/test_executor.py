@@ -134,7 +134,7 @@ def test_a_killed_worker_costs_nothing_but_time(small: Project) -> None:
         os.kill(worker_of(dvc), signal.SIGKILL)
         printed, _ = driver.communicate(timeout=120)
     assert driver.returncode == 0, printed
-    assert small.ok(*EXPERIMENTS).split() == ["other", "slow"]
+    assert small.ok(*EXPERIMENTS).split() == ["other", "slow"], printed
     assert not Path(f"/proc/{stage}").exists()
     assert_nothing_is_left(small)
 
