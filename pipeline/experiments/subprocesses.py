@@ -16,7 +16,7 @@ GRACE = 5  # seconds that an interrupted process has to end by itself
 POLL = 0.2  # seconds between two looks whether a command is still wanted
 
 # Waits for the end of its input, which only the process that started it holds open.
-WATCH = f'read -r _; kill -INT "-$1" && sleep {GRACE} && kill -KILL "-$1"'
+WATCH = 'read -r _; kill -INT "-$1" && sleep "$2" && kill -KILL "-$1"'
 
 
 def child_environment() -> dict[str, str]:
@@ -50,7 +50,8 @@ def call(
         variables: more variables for its environment.
         keep_open: file descriptors that it inherits, such as that of a lock it is to hold too.
         output: a file for all that it prints; it then reads nothing either.
-        cancelled: tells whether the command is not wanted any more.
+        cancelled: tells whether the command is not wanted any more. It has a folder of its own
+            then, which may go as soon as this process is killed: so may the command.
 
     Raises:
         PipelineError: it was cancelled.
@@ -67,7 +68,7 @@ def call(
             stderr=subprocess.STDOUT if output else None,
             process_group=0,
         ) as process,
-        _ended_with_this_process(process.pid),
+        _ended_with_this_process(process.pid, 0 if cancelled else GRACE),
     ):
         try:
             while not (cancelled and cancelled()):
@@ -91,10 +92,10 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def _ended_with_this_process(group: int) -> Iterator[None]:
+def _ended_with_this_process(group: int, grace: int) -> Iterator[None]:
     """In this block, let a process group end when this process does, by SIGKILL as well."""
     with subprocess.Popen(
-        ["sh", "-c", WATCH, "sh", str(group)],
+        ["sh", "-c", WATCH, "sh", str(group), str(grace)],
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

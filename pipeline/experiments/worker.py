@@ -4,8 +4,11 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from distributed import get_worker
 from distributed.core import Status
@@ -15,12 +18,13 @@ from pipeline.experiments import environment
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.copies import bring_added_data, data_in_reach
 from pipeline.experiments.revisions import git
-from pipeline.experiments.subprocesses import call, child_environment
+from pipeline.experiments.subprocesses import POLL, call, child_environment
 from pipeline.experiments.trials import Outcome, Trial
 from pipeline.experiments.workspace import cache_folder
 
 LAST_LINES = 3  # of what a failed trial printed
 LONGEST_LOG = 100_000  # characters
+PAUSE = 10  # seconds to the next attempt, in which what was out of reach may come back
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,30 @@ def run(trial: Trial, source: Source) -> Outcome:
     Raises:
         PipelineError, OSError: it is not the trial that failed, so another attempt may do it.
     """
-    ref = source.ref(trial.name)
-    if pushed := git("ls-remote", source.repository, ref).split():
-        return Outcome(trial, commit=pushed[0])
-    worker = get_worker()
     # One for each thread: a worker may have several.
-    root = Path(worker.local_directory) / short_hash([source.repository, threading.get_ident()])
+    name = short_hash([source.repository, threading.get_ident()])
+    root = Path(get_worker().local_directory) / name
     try:
+        if pushed := git("ls-remote", source.repository, source.ref(trial.name)).split():
+            return Outcome(trial, commit=pushed[0])
         return _run_in_clone(trial, source, root)
     except BaseException:
-        shutil.rmtree(root, ignore_errors=True)  # it may be half of anything
+        _discard(root)  # it may be half of anything
+        _pause()
         raise
+
+
+def _discard(root: Path) -> None:
+    """Remove a clone, under another name: what cannot be removed is not taken for a clone."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(root.rename(root.with_name(str(uuid4()))), ignore_errors=True)
+
+
+def _pause() -> None:
+    """Wait, as long as the trial is wanted."""
+    end = time.monotonic() + PAUSE
+    while time.monotonic() < end and not _cancelled():
+        time.sleep(POLL)
 
 
 def _run_in_clone(trial: Trial, source: Source, root: Path) -> Outcome:
@@ -86,7 +103,8 @@ def _check_out(source: Source, root: Path) -> Path:
     folder = root / source.prefix
     new = not root.exists()
     if new:
-        git("clone", "--quiet", "--no-checkout", source.repository, str(root))
+        # Copying the files of a repository is no clone while others push to it.
+        git("clone", "--quiet", "--no-checkout", "--no-local", source.repository, str(root))
     elif source.commit not in _git(root, "rev-list", "--all"):
         _git(root, "fetch", "--quiet", "origin")
     _git(root, "checkout", "--quiet", "--force", "--detach", source.commit)
@@ -102,23 +120,28 @@ def _check_out(source: Source, root: Path) -> Path:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    return git("-C", str(root), *arguments, environment=child_environment())
+    return git("-C", str(root), *arguments, environment=child_environment() | _only_in(root))
 
 
 def _dvc(root: Path, folder: Path, *arguments: str) -> tuple[int, str]:
     """Run DVC as long as the trial is wanted, and return its exit status and what it printed."""
-    worker = get_worker()
-    key = worker.get_current_task()
-
-    def cancelled() -> bool:
-        task = worker.state.tasks.get(key)
-        ending = worker.status in (Status.closing, Status.closed)
-        return ending or task is None or task.state == "cancelled"
-
     # What DVC remembers of a repository, it keeps outside: here, where it goes with the clone.
-    variables = data_in_reach() | {"DVC_SITE_CACHE_DIR": str(root / ".git/dvc")}
+    variables = data_in_reach() | _only_in(root) | {"DVC_SITE_CACHE_DIR": str(root / ".git/dvc")}
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-m", "dvc", *arguments]
-        ended = call(command, folder, variables, output=output, cancelled=cancelled)
+        ended = call(command, folder, variables, output=output, cancelled=_cancelled)
         output.seek(0)
         return ended, output.read().decode(errors="replace")[-LONGEST_LOG:]
+
+
+def _only_in(root: Path) -> dict[str, str]:
+    """Return the variable that keeps git from a repository further up, once the clone is gone."""
+    return {"GIT_CEILING_DIRECTORIES": str(root.parent)}
+
+
+def _cancelled() -> bool:
+    """Tell whether the trial that this thread runs is not wanted any more."""
+    worker = get_worker()
+    task = worker.state.tasks.get(worker.get_current_task())
+    ending = worker.status in (Status.closing, Status.closed)
+    return ending or task is None or task.state == "cancelled"

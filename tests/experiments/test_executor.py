@@ -39,7 +39,7 @@ sys.argv[1:1] = ["seeds"]
 sys.exit(main())
 """
 
-# A pipeline of one stage, which takes no time, or fails, or waits to be killed.
+# A pipeline of one stage, which takes no time, fails, breaks its clone, or waits to be killed.
 STAGES = {
     "stages": {
         "evaluate": {
@@ -52,14 +52,18 @@ STAGES = {
     }
 }
 STAGE = """
-import json, os, sys, time, yaml
+import json, os, shutil, signal, sys, time, yaml
 from pathlib import Path
 params = yaml.safe_load(open("params.yaml"))
 seed, epochs = params["seed"], params["train"]["epochs"]
 if epochs == 13:
     sys.exit("evaluate: 13 epochs bring no luck")
+if epochs == 9:
+    shutil.rmtree(".git")
 mark = Path(FOLDER, f"started-{seed}")
-if epochs == 7 and not mark.exists():
+if epochs in (7, 8) and not mark.exists():
+    if epochs == 8:
+        signal.signal(signal.SIGINT, lambda *_: (time.sleep(4), sys.exit(3)))
     mark.write_text(f"{os.getpid()} {os.getppid()}")
     time.sleep(600)
 Path("models").mkdir(exist_ok=True)
@@ -127,9 +131,21 @@ def test_each_trial_is_recorded_and_none_stops_the_others(small: Project) -> Non
     assert_nothing_is_left(small)
 
 
+def test_a_clone_without_git_is_not_taken_for_the_repository_around_it(small: Project) -> None:
+    (small.path / "README.md").write_text("not committed\n")
+    state = small.ok("git", "status", "--porcelain", "--branch")
+    done = run(small, "bad:train.epochs=9", "next:seed=2", "--workers", "1")
+    assert "bad failed: " in done.stdout
+    assert "next: validation accuracy 0.2\n" in done.stdout
+    assert small.ok("git", "status", "--porcelain", "--branch") == state
+    assert (small.path / "README.md").read_text() == "not committed\n"
+    assert small.ok(*EXPERIMENTS).split() == ["next"]
+    assert_nothing_is_left(small)
+
+
 def test_a_killed_worker_costs_nothing_but_time(small: Project) -> None:
     """With -9, in the middle of a trial: what it had started ends, and the trial runs elsewhere."""
-    with start(small, "slow:seed=1;train.epochs=7", "other:seed=2", "--workers", "2") as driver:
+    with start(small, "slow:seed=1;train.epochs=8", "other:seed=2", "--workers", "2") as driver:
         stage, dvc = stage_at_work(small, 1)
         os.kill(worker_of(dvc), signal.SIGKILL)
         printed, _ = driver.communicate(timeout=120)
