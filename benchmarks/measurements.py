@@ -203,14 +203,15 @@ def queue(bench: Bench) -> Iterator[Row]:
     """Run a queue of experiments with two workers, and one as long with one."""
     seeds = itertools.count(1)
     two, one = bench.in_turn(
-        partial(_experiments_a_minute, bench.project, 2, seeds),
-        partial(_experiments_a_minute, bench.project, 1, seeds),
+        partial(experiments_a_minute, bench.project, 2, seeds),
+        partial(experiments_a_minute, bench.project, 1, seeds),
     )
     what = "experiments a minute by two workers"
     yield Row(what, "by one worker", "1/min", two, one, 1.6, at_least=True)
 
 
-def _experiments_a_minute(project: Project, workers: int, seeds: Iterator[int]) -> float:
+def experiments_a_minute(project: Project, workers: int, seeds: Iterator[int]) -> float:
+    """Return how many experiments of DVC's queue so many workers run in a minute."""
     values = ",".join(str(next(seeds)) for _ in range(EXPERIMENTS))
     project.dvc("exp", "run", "--queue", "--set-param", f"seed={values}")
     finished = _finished(project) + EXPERIMENTS
