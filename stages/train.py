@@ -34,7 +34,8 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     train_set = dataset.load(dataset.TRAIN, description)
     validation_set = dataset.load(dataset.VALIDATION, description)
     model = models.build(params, description)
-    write_results = partial(write_history, params, description.source, model.count_params())
+    size = {"parameters": model.count_params(), "operations": summary.operations(model)}
+    write_results = partial(write_history, params, description.source, size)
     started = time.perf_counter(), time.process_time()
     history = fit.fit(
         model,
@@ -61,7 +62,9 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     description.write(dataset.MODEL_DESCRIPTION)
 
 
-def write_history(params: Hyperparameters, source: str, parameters: int, history: History) -> None:
+def write_history(
+    params: Hyperparameters, source: str, size: dict[str, int], history: History
+) -> None:
     """Write what the epochs so far have given."""
     rows = [rounded(row) for row in history]
     kept = summary.kept_epoch(params, history)
@@ -69,7 +72,7 @@ def write_history(params: Hyperparameters, source: str, parameters: int, history
         "source": source,
         "epochs": len(rows),
         "kept_epoch": kept,
-        "parameters": parameters,
+        **size,
         **{key: rows[kept - 1][name] for name, key in RESULTS.items() if name in rows[kept - 1]},
     }
     write_csv(

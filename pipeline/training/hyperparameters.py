@@ -36,6 +36,7 @@ class CnnParams(Regularisation):
     name: Literal["cnn"]
     filters: list[Filters] = Field(min_length=1, max_length=8)
     hidden_units: list[Units]
+    mirrored: bool
 
 
 class ResnetParams(Regularisation):
@@ -44,6 +45,7 @@ class ResnetParams(Regularisation):
     name: Literal["resnet"]
     width: int = Field(ge=2, le=1_024)
     blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=8)
+    mirrored: bool
 
 
 class TransferParams(Section):
