@@ -34,8 +34,14 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     train_set = dataset.load(dataset.TRAIN, description)
     validation_set = dataset.load(dataset.VALIDATION, description)
     model = models.build(params, description)
-    size = {"parameters": model.count_params(), "operations": summary.operations(model)}
-    write_results = partial(write_history, params, description.source, size)
+    images = len(train_set.labels) // params.train.batch_size * params.train.batch_size
+    write_results = partial(
+        write_history,
+        params,
+        description.source,
+        model.count_params(),
+        images * summary.operations(model),
+    )
     started = time.perf_counter(), time.process_time()
     history = fit.fit(
         model,
@@ -63,7 +69,11 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
 
 
 def write_history(
-    params: Hyperparameters, source: str, size: dict[str, int], history: History
+    params: Hyperparameters,
+    source: str,
+    parameters: int,
+    operations: int,  # of an epoch
+    history: History,
 ) -> None:
     """Write what the epochs so far have given."""
     rows = [rounded(row) for row in history]
@@ -72,7 +82,8 @@ def write_history(
         "source": source,
         "epochs": len(rows),
         "kept_epoch": kept,
-        **size,
+        "parameters": parameters,
+        "operations": operations * len(rows),
         **{key: rows[kept - 1][name] for name, key in RESULTS.items() if name in rows[kept - 1]},
     }
     write_csv(

@@ -8,12 +8,14 @@ from pathlib import Path
 from pipeline.core.artifacts import write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
+from pipeline.experiments import executor, plain_keras
 from pipeline.experiments.copies import checkout, data_in_reach
+from pipeline.experiments.executor import Cluster
 from pipeline.experiments.results_rows import Row, Section
-from pipeline.experiments.results_table import Result, Table, hash_params, train_code
+from pipeline.experiments.results_table import Result, Table, hash_params, save_table, train_code
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
-from pipeline.experiments.trials import Outcome, Trial
+from pipeline.experiments.trials import Trial
 from pipeline.experiments.workspace import open_repo
 
 RUN = "`python -m pipeline results --run` runs it"
@@ -47,10 +49,29 @@ def due(sections: list[Section], table: Table) -> list[Trial]:
     return trials
 
 
-def add(outcome: Outcome, table: Table) -> None:
-    """Add what a trial gave to the table."""
-    name, files = outcome.trial.name, partial(read, commit=outcome.commit)
-    table[name] = Result.of(name, files, outcome.log, outcome.machine)
+def run(sections: list[Section], table: Table, cluster: Cluster) -> None:
+    """Run what is due, and add it to the table, which is saved after each.
+
+    Where each experiment has this machine to itself, its time is known in K as well.
+    """
+    trials = due(sections, table)
+    alone = bool(trials) and cluster.workers == 1 and not cluster.scheduler
+    before = plain_keras.seconds() if alone else None
+    added = []
+    for outcome in executor.run(trials, "HEAD", cluster):
+        if outcome.commit:
+            name, files = outcome.trial.name, partial(read, commit=outcome.commit)
+            result = Result.of(name, files, outcome.log, outcome.machine)
+            table[name] = replace(result, unit=before and round(before, 2))
+            save_table(sections, table)  # now: this may be interrupted
+            added.append(name)
+    if before and added:
+        after = plain_keras.seconds()
+        print(
+            f"K, what plain Keras takes for the default: {before:.1f} s before, {after:.1f} after"
+        )
+        for name in added:
+            table[name] = replace(table[name], unit=round((before + after) / 2, 2))
 
 
 def check(row: Row, table: Table) -> list[str]:

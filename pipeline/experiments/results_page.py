@@ -24,7 +24,9 @@ COLUMNS = (
     "epochs",
     "epoch of lowest validation loss",
     "weights",
+    "10¹² operations",
     "seconds",
+    "K",
     "CPU seconds",
 )
 BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
@@ -64,7 +66,10 @@ Values are means over the seeds from 0 on, with the standard deviation over the 
 validation accuracies excludes 0, and otherwise within noise of it: the rule of `compare --seeds`.
 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
-with other work going on beside it, and of processor time, over all cores. Machine:
+with other work going on beside it, and of processor time, over all cores. K is the time that plain
+Keras takes for the default recipe, measured on the same machine just before and after the
+experiments; it is known where they ran one at a time. Operations are the multiplications and
+additions of the training, counted from the shapes of the layers. Machine:
 {"; ".join(sorted(machines))}.
 {note}
 Experiments are not part of a clone. The commands under a table queue those of its rows, and
@@ -202,7 +207,9 @@ def _cells(group: Group) -> list[str]:
         _range(group.values("epochs")),
         _range(group.values("best_epoch")),
         f"{group.members[0].parameters:,}",
+        _median([operations / 1e12 for operations in group.values("operations")], digits=1),
         _median(group.values("seconds")),
+        _median([m.seconds / m.unit for m in group.members if m.seconds and m.unit], digits=1),
         _median(group.values("processor_seconds")),
     ]
 
@@ -212,8 +219,8 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.4f}{spread}"
 
 
-def _median(values: list[float]) -> str:
-    return f"{median(values):.0f}" if values else ""
+def _median(values: list[float], digits: int = 0) -> str:
+    return f"{median(values):.{digits}f}" if values else ""
 
 
 def _range(values: list[int]) -> str:

@@ -70,14 +70,14 @@ def layers(model: "keras.Model") -> list[dict[str, Any]]:
 
 
 def operations(model: "keras.Model") -> int:
-    """Return how many multiplications and additions the kernels of a model need for one image.
+    """Return how many multiplications and additions training needs for one image.
 
-    A weight of a kernel is multiplied and added once for each pixel of its layer's output. Not
-    counted is what costs little beside: biases, normalisation, activations, pooling. A step of
-    training takes about three times as many for each image.
+    A weight of a kernel is multiplied and added once for each pixel of its layer's output, and
+    twice more for the gradients: of that weight, and of the layer's input. Not counted is what
+    costs little beside: biases, normalisation, activations, pooling, the optimizer.
     """
     return sum(
-        2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        3 * 2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
         for layer in model.layers
         if hasattr(layer, "kernel")
     )
