@@ -35,10 +35,19 @@ def load_yaml(path: str) -> dict[str, Any]:
     Raises:
         PipelineError: the file is missing, cannot be read, or `parse_yaml` refuses it.
     """
+    return parse_yaml(read_text(path), path)
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file of the user's.
+
+    Raises:
+        PipelineError: it is missing, not a file, or not encoded in UTF-8.
+    """
     if not Path(path).is_file():  # anything else may block for ever
         raise PipelineError(f"{path} is missing or not a file; run from the project's root")
     try:
-        return parse_yaml(Path(path).read_text(encoding="utf-8"), path)
+        return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise PipelineError(f"{path} is not encoded in UTF-8") from None
 

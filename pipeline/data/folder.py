@@ -61,7 +61,7 @@ def write(params: FolderParams) -> tuple[Description, Files]:
 def _in_cache(path: Path) -> bool:
     try:
         dvc_cache.find(hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
-    except FileNotFoundError:
+    except (FileNotFoundError, PipelineError):
         return False
     return True
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, check_params, load_yaml, parse_yaml, select
+from pipeline.core.params import PARAMS_FILE, check_params, load_yaml, parse_yaml, read_text, select
 from pipeline.experiments.dvc_files import DECLARATIONS, parse_stages
 from pipeline.experiments.params_text import replace_section, set_values
 from pipeline.experiments.revisions import read
@@ -71,7 +71,7 @@ def find(name: str) -> Preset:
     if name not in names():
         raise PipelineError(f"{name!r} is not a preset; allowed are {', '.join(names())}")
     path = FOLDER / f"{name}.yaml"
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(str(path))
     content, train = parse_yaml(text, str(path)), load_yaml(str(DEFAULTS)).get("train")
     if not isinstance(train, dict):
         raise PipelineError(f"{DEFAULTS} has no section train; `git restore` it")

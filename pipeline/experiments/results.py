@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.core.artifacts import write_json
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments.copies import checkout, data_in_reach
@@ -14,7 +15,6 @@ from pipeline.experiments.results_table import Result, Table, hash_params, train
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
 from pipeline.experiments.trials import Outcome, Trial
-from pipeline.experiments.workspace import open_repo
 
 RUN = "`python -m pipeline results --run` runs it"
 

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pipeline.core.dvc_cache import faults
 from pipeline.core.errors import PipelineError
 
 
@@ -56,14 +57,13 @@ def read_bytes(path: str, commit: str | None) -> bytes:
         return kept.stdout
     # Slow to import, and git has most of what is asked for.
     import dvc.api
-    from dvc.exceptions import DvcException, PathMissingError
+    from dvc.exceptions import PathMissingError
 
-    try:
-        return bytes(dvc.api.read(f"{prefix()}{path}", rev=commit, mode="rb"))
-    except PathMissingError:
-        raise FileNotFoundError(path) from None
-    except DvcException as error:
-        raise PipelineError(f"{path}: {' '.join(str(error).split())}") from None
+    with faults():
+        try:
+            return bytes(dvc.api.read(f"{prefix()}{path}", rev=commit, mode="rb"))
+        except PathMissingError:
+            raise FileNotFoundError(path) from None
 
 
 def prefix() -> str:

@@ -1,35 +1,15 @@
 """The workspace as DVC sees it: its outputs, what has changed, and whether DVC works here."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from pipeline.core.dvc_cache import open_repo as open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
 from pipeline.experiments.revisions import read
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 MISSING = ("deleted", "not in cache")  # what DVC says of files
-
-
-@contextmanager
-def open_repo() -> Iterator[Any]:
-    """Open the project as DVC does.
-
-    Raises:
-        PipelineError: DVC fails, here or in the block.
-    """
-    # Slow to import, and not every command needs them.
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            yield repo
-    except DvcException as error:
-        raise PipelineError(f"DVC: {' '.join(str(error).split())}") from None
 
 
 def outputs() -> list[str]:

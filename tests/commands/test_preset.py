@@ -1,5 +1,6 @@
 """Presets: complete, listed, and applied without touching anything else in `params.yaml`."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -93,8 +94,8 @@ def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: 
     original = params.read_text()
     listed = fresh.ok(*PRESET).splitlines()
     assert [line.split()[0] for line in listed] == NAMES
-    for name in NAMES:
-        assert presets.find(name).about in fresh.ok(*PRESET, "--help")
+    for name, line in zip(NAMES, listed, strict=True):
+        assert line.endswith(presets.find(name).about)
 
     printed = fresh.ok(*PRESET, "cnn")
     assert "train.epochs: 5 -> 10\n" in printed
@@ -110,6 +111,33 @@ def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: 
     assert params.read_text() == own
     fresh.ok(*PRESET, "mlp", "--force")
     assert params.read_text() == original
+
+
+@pytest.mark.parametrize("damage", ["not YAML", "not UTF-8", "FIFO", "folder", "dangling link"])
+def test_a_damaged_preset_stops_no_other_command(fresh: Project, damage: str) -> None:
+    """Nor does one wait for what is no file."""
+    path = fresh.path / "presets/other.yaml"
+    if damage == "FIFO":
+        os.mkfifo(path)
+    elif damage == "folder":
+        path.mkdir()
+    elif damage == "dangling link":
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(b"a: [" if damage == "not YAML" else b"# caf\xe9")
+    done = fresh.run(*PRESET, "other", timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: presets/other.yaml ")
+    fresh.ok("python", "-m", "pipeline", "verify", "--help")
+
+
+@pytest.mark.parametrize("content", [b"# caf\xe9\n", "seed: 0".encode("utf-16")])
+def test_params_in_another_encoding_are_one_line(fresh: Project, content: bytes) -> None:
+    (fresh.path / "params.yaml").write_bytes(content)
+    done = fresh.run(*PRESET, "cnn")
+    assert done.stderr == "error: params.yaml is not encoded in UTF-8\n"
+    assert (fresh.path / "params.yaml").read_bytes() == content
 
 
 @pytest.mark.parametrize("name", ["cn", "../x", "defaults", ""])
