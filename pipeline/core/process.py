@@ -2,8 +2,12 @@
 
 import io
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 # What a notebook or a shell may have set for other projects: it changes results, or ends in an
 # error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
@@ -15,6 +19,28 @@ def prepare() -> None:
     forget_settings(FOREIGN)
     open_standard_streams()
     name_user()
+
+
+@contextmanager
+def tidied_up() -> Iterator[None]:
+    """Let a signal end this block as an exception does: temporary files and child processes go.
+
+    The exit status is then 128 and the signal's number.
+    """
+    before = {
+        number: signal.signal(number, _exit)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` has the first
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def open_standard_streams() -> None:
