@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, one_line
 
 
 @contextmanager
@@ -29,8 +29,7 @@ def faults() -> Iterator[None]:
     except (PipelineError, OSError):
         raise
     except Exception as error:  # its own, and those of what it reads git and YAML with
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise PipelineError(f"DVC: {text}") from error
+        raise PipelineError(f"DVC: {one_line(error)}") from error
 
 
 def find(md5: str, root: Path | None = None) -> Path:

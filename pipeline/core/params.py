@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, one_line
 
 PARAMS_FILE = "params.yaml"
 SECTIONS = ("seed", "data", "preprocess", "model", "train", "evaluate", "plot")
@@ -63,7 +63,7 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
         content = YAML(typ="safe").load(text)  # YAML 1.2; PyYAML's loaders take `032` for 26
         str(content)  # an error where a number has thousands of digits
     except (yaml.YAMLError, YAMLError, ValueError) as error:
-        raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise PipelineError(f"{name} is not valid YAML: {one_line(error)}") from None
     if not isinstance(content, dict):
         raise PipelineError(f"{name} holds {type(content).__name__}, not a mapping of parameters")
     try:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, one_line
 from pipeline.data.dataset import Description
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -100,8 +100,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which are the most allowed"
         ) from None
     except Exception as error:  # decoders of damaged files raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PipelineError(f"{path} cannot be read: {reason}") from error
+        raise PipelineError(f"{path} cannot be read: {one_line(error)}") from error
 
 
 def _decode(path: Path, edge: int | None) -> Image.Image:

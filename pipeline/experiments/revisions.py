@@ -51,10 +51,13 @@ def read_bytes(path: str, commit: str | None) -> bytes:
         PipelineError: DVC cannot read it.
     """
     if commit is None:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise PipelineError(f"{path} is not a file")
         return Path(path).read_bytes()
     kept = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, check=False)
     if kept.returncode == 0:
         return kept.stdout
+    git("ls-files", path)  # an error where git's index is damaged: DVC would wait for ever
     # Slow to import, and git has most of what is asked for.
     import dvc.api
     from dvc.exceptions import PathMissingError
