@@ -1,5 +1,6 @@
 """Opening a repository of DVC, and reading its cache, wherever the user has put that."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,11 @@ def faults() -> Iterator[None]:
         raise
     except Exception as error:  # its own, and those of what it reads git and YAML with
         raise PipelineError(f"DVC: {one_line(error)}") from error
+
+
+def md5_of(content: bytes) -> str:
+    """Return the hash by which DVC knows this content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def find(md5: str, root: Path | None = None) -> Path:

@@ -1,6 +1,5 @@
 """Trials: what is to run as an experiment, what came of it, and what was run before."""
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Collection
@@ -9,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.dvc_cache import md5_of
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
 from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml, select
@@ -144,11 +144,7 @@ def _content(commit: str) -> tuple[dict[str, Declaration], dict[str, str]]:
     content = {}
     for line in filter(None, git("ls-tree", "-z", commit, "--", *given).split("\0")):
         (_, kind, tree), path = line.partition("\t")[0].split(), line.partition("\t")[2]
-        content[path] = (
-            tree
-            if kind == "tree"
-            else hashlib.md5(read_bytes(path, commit), usedforsecurity=False).hexdigest()
-        )
+        content[path] = tree if kind == "tree" else md5_of(read_bytes(path, commit))
     return stages, content
 
 
