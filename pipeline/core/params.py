@@ -24,6 +24,8 @@ class Section(BaseModel):
 
 Schema = TypeVar("Schema", bound=Section)
 
+Values = dict[str, Any]  # by dotted names
+
 DEEPEST = 100  # levels of nesting in YAML
 # What JSON can hold: no dates, and no keys other than text.
 _DOCUMENT = TypeAdapter(dict[str, JsonValue])
@@ -131,6 +133,15 @@ def select(content: dict[str, Any], declared: list[str]) -> dict[str, Any]:
         if key in source:
             target[key] = source[key]
     return selected
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> Values:
+    """Return nested parameters under their dotted names."""
+    values: Values = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        values |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return values
 
 
 def _unknown(location: tuple[str, ...], allowed: tuple[str, ...]) -> str:

@@ -34,11 +34,18 @@ def reading(path: Path, name: str = "") -> Iterator[BinaryIO]:
         raise PipelineError(f"{name} cannot be used: {_reason(error)}{remedy}") from error
 
 
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong, and where."""
+    first = error.errors()[0]
+    # What a validator of ours says is said in full.
+    reason = str(first.get("ctx", {}).get("error", first["msg"].lower()))
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), reason]))
+
+
 def _reason(error: Exception) -> str:
     """Return what is wrong in one printable line."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        text = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        text = first_fault(error)
     elif isinstance(error, (OSError, ValueError)):
         text = one_line(error)
     else:

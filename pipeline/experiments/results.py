@@ -10,7 +10,7 @@ from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments.copies import checkout, data_in_reach
-from pipeline.experiments.results_rows import Row, Section
+from pipeline.experiments.results_rows import ResultsSection, Row
 from pipeline.experiments.results_table import Result, Table, hash_params, train_code
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
@@ -19,7 +19,7 @@ from pipeline.experiments.trials import Outcome, Trial
 RUN = "`python -m pipeline results --run` runs it"
 
 
-def add_finished(sections: list[Section], table: Table) -> None:
+def add_finished(sections: list[ResultsSection], table: Table) -> None:
     """Add what DVC's queue has run here to the table."""
     wanted = {name for section in sections for row in section.rows for name in row.names()}
     with open_repo() as repo:
@@ -34,7 +34,7 @@ def add_finished(sections: list[Section], table: Table) -> None:
                 table[entry.name] = result
 
 
-def due(sections: list[Section], table: Table) -> list[Trial]:
+def due(sections: list[ResultsSection], table: Table) -> list[Trial]:
     """Return what is not recorded yet, or with other parameters or code than the last commit's."""
     code = train_code(partial(read, commit="HEAD"))
     trials = []

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.params import flat
 from pipeline.experiments import params_text, presets
 from tests.project import ROOT, Project
 
@@ -24,9 +25,7 @@ def test_a_preset_sets_its_sections_and_no_others(name: str) -> None:
     after = yaml.safe_load(text)
     assert after == before | {"model": preset.model, "train": preset.train}
     assert {n for n, (old, new) in changes.items() if old != new} == {
-        n
-        for n in presets.flat(before) | presets.flat(after)
-        if presets.flat(before).get(n) != presets.flat(after).get(n)
+        n for n in flat(before) | flat(after) if flat(before).get(n) != flat(after).get(n)
     }
     presets.check(after)
     assert presets.applied(presets.find("mlp"), text)[0] == PARAMS
@@ -42,9 +41,9 @@ def test_the_committed_parameters_are_the_defaults() -> None:
 
 
 def test_presets_list_only_what_differs_from_the_defaults() -> None:
-    defaults = presets.flat(yaml.safe_load((ROOT / "presets/defaults.yaml").read_text())["train"])
+    defaults = flat(yaml.safe_load((ROOT / "presets/defaults.yaml").read_text())["train"])
     for name in NAMES:
-        train = presets.flat(yaml.safe_load(presets.find(name).text).get("train", {}))
+        train = flat(yaml.safe_load(presets.find(name).text).get("train", {}))
         assert not train.items() & {k: v for k, v in defaults.items() if k in train}.items(), name
 
 
