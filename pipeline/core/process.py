@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import FrameType
 # What a notebook or a shell may have set for other projects: it changes results, or ends in an
 # error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
 FOREIGN = ("FREETYPE_", "MATPLOTLIBRC", "MPLBACKEND", "NPY_", "TQDM_")
+SOON = 0.05  # seconds
 
 
 def prepare() -> None:
@@ -32,15 +34,26 @@ def tidied_up() -> Iterator[None]:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
         if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` has the first
     }
+    sys.unraisablehook = _again
     try:
         yield
     finally:
+        sys.unraisablehook = sys.__unraisablehook__
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _exit(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
+
+
+def _again(lost: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again whose exception Python ignored, as it does in what a finalizer calls."""
+    if isinstance(lost.exc_value, SystemExit) and isinstance(lost.exc_value.code, int):
+        number = lost.exc_value.code - 128
+        threading.Timer(SOON, os.kill, (os.getpid(), number)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def open_standard_streams() -> None:

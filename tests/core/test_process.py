@@ -107,6 +107,17 @@ def test_a_signal_leaves_nothing_behind(project: Project, number: signal.Signals
     assert project.stage("plot").returncode == 0
 
 
+def test_a_signal_in_a_finalizer_is_not_lost(done: Project) -> None:
+    """Python ignores its exception there: DVC's libraries have many."""
+    code = (
+        "import signal, time\nfrom pipeline.core import process\n"
+        "class Signalled:\n    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+        "with process.tidied_up():\n    Signalled()\n    time.sleep(60)\n"
+    )
+    run = done.run("python", "-c", code)
+    assert (run.returncode, run.stderr) == (128 + signal.SIGTERM, "")
+
+
 @pytest.mark.parametrize("name", ["stages.train", "pipeline"])
 def test_an_interrupt_before_the_work_is_silent(done: Project, name: str) -> None:
     """While libraries are imported, which takes most of a second."""
