@@ -6,22 +6,22 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.core.artifacts import write_json
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments import executor, plain_keras
 from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.executor import Cluster
-from pipeline.experiments.results_rows import Row, Section
+from pipeline.experiments.results_rows import ResultsSection, Row
 from pipeline.experiments.results_table import Result, Table, hash_params, save_table, train_code
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
 from pipeline.experiments.trials import Trial
-from pipeline.experiments.workspace import open_repo
 
 RUN = "`python -m pipeline results --run` runs it"
 
 
-def add_finished(sections: list[Section], table: Table) -> None:
+def add_finished(sections: list[ResultsSection], table: Table) -> None:
     """Add what DVC's queue has run here to the table."""
     wanted = {name for section in sections for row in section.rows for name in row.names()}
     with open_repo() as repo:
@@ -36,7 +36,7 @@ def add_finished(sections: list[Section], table: Table) -> None:
                 table[entry.name] = result
 
 
-def due(sections: list[Section], table: Table) -> list[Trial]:
+def due(sections: list[ResultsSection], table: Table) -> list[Trial]:
     """Return what is not recorded yet, or with other parameters or code than the last commit's."""
     code = train_code(partial(read, commit="HEAD"))
     trials = []
@@ -49,7 +49,7 @@ def due(sections: list[Section], table: Table) -> list[Trial]:
     return trials
 
 
-def run(sections: list[Section], table: Table, cluster: Cluster) -> None:
+def run(sections: list[ResultsSection], table: Table, cluster: Cluster) -> None:
     """Run what is due, and add it to the table, which is saved after each.
 
     Where each experiment has this machine to itself, its time is known in K as well.

@@ -10,7 +10,7 @@ from pipeline.core.artifacts import write_bytes
 from pipeline.experiments import results_charts
 from pipeline.experiments.results import of
 from pipeline.experiments.results_groups import Group, frontier
-from pipeline.experiments.results_rows import Section
+from pipeline.experiments.results_rows import ResultsSection
 from pipeline.experiments.results_table import TABLE, Table, train_code
 from pipeline.experiments.revisions import read
 from pipeline.report import figures
@@ -33,7 +33,7 @@ BUSY = 2.5  # a load average above which two cores were shared with more than an
 FRONTIER = "Accuracy against time"
 
 
-def write(sections: list[Section], table: Table) -> None:
+def write(sections: list[ResultsSection], table: Table) -> None:
     """Write the page and its pictures."""
     groups = {row.name: Group(row, of(row, table)) for section in sections for row in section.rows}
     everything = list(groups.values())
@@ -46,7 +46,7 @@ def write(sections: list[Section], table: Table) -> None:
     write_bytes(PAGE, "\n".join(parts).encode())
 
 
-def _introduction(first: Section, groups: list[Group]) -> str:
+def _introduction(first: ResultsSection, groups: list[Group]) -> str:
     machines = {result.machine for group in groups for result in group.members}
     code = train_code(partial(read, commit=None))
     older = [group.name for group in groups if {m.code for m in group.members} != {code}]
@@ -103,7 +103,7 @@ is worse than a cheaper one, or within noise of it.
 {listed}{"".join(notes)}"""
 
 
-def _section(section: Section, groups: dict[str, Group], picture: Path | None) -> str:
+def _section(section: ResultsSection, groups: dict[str, Group], picture: Path | None) -> str:
     rows = [groups[row.name] for row in section.rows]
     lesson = _lesson(rows, groups[section.reference])
     chart = ""
@@ -156,13 +156,13 @@ def _cost(group: Group, reference: Group) -> str:
     return f"at {ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f} times the CPU seconds"
 
 
-def _shown(section: Section, groups: dict[str, Group]) -> list[Group]:
+def _shown(section: ResultsSection, groups: dict[str, Group]) -> list[Group]:
     """Return what the picture of a section shows: first the reference."""
     names = [section.reference, *section.beside, *(row.name for row in section.rows)]
     return [groups[name] for name in dict.fromkeys(names)]
 
 
-def _chart(section: Section, groups: dict[str, Group]) -> Figure | None:
+def _chart(section: ResultsSection, groups: dict[str, Group]) -> Figure | None:
     shown = _shown(section, groups)
     match section.chart:
         case "points":

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from pipeline.core.artifacts import write_csv
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, parse_yaml
+from pipeline.core.params import PARAMS_FILE, flat, parse_yaml
 from pipeline.core.reading import reading
-from pipeline.experiments import environment, presets
+from pipeline.experiments import environment
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock
-from pipeline.experiments.results_rows import Section
+from pipeline.experiments.results_rows import ResultsSection
 
 TABLE = Path("results.csv")
 HISTORY_TABLE = Path("results-history.csv")  # the epochs of its experiments
@@ -145,7 +145,7 @@ def load_table() -> Table:
     }
 
 
-def save_table(sections: list[Section], table: Table) -> None:
+def save_table(sections: list[ResultsSection], table: Table) -> None:
     """Write what there is of the rows, and nothing else."""
     wanted = (name for section in sections for row in section.rows for name in row.names())
     rows = [table[name] for name in wanted if name in table]
@@ -179,9 +179,7 @@ def hash_params(params: dict[str, Any]) -> str:
     parts = {"source": data["source"], **{name: params[name] for name in TRAINED_BY}}
     if data["source"] in data:  # the synthetic images, or the folder
         parts[data["source"]] = data[data["source"]]
-    counted = {
-        name: v for name, v in presets.flat(parts).items() if v is not None and v is not False
-    }
+    counted = {name: v for name, v in flat(parts).items() if v is not None and v is not False}
     return short_hash(counted)
 
 
