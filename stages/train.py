@@ -27,7 +27,7 @@ COLUMNS = (*RESULTS, "learning_rate")
 
 def train(params: Hyperparameters, inputs: Inputs) -> None:
     """Write the model, its data set, its summary, `metrics/train.json` and `plots/history.csv`."""
-    tensorflow_runtime.start(jit_compile=params.jit_compile)
+    tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
     from pipeline.training import fit, models  # these import TensorFlow
 
     description = dataset.load_description(dataset.DESCRIPTION)

@@ -172,14 +172,18 @@ def train_code(read: Reader) -> str:
 def hash_params(params: dict[str, Any]) -> str:
     """Return a hash of what is trained on what, the seed aside.
 
-    What is empty or false does not count: a parameter that a later version adds leaves the rows as
-    they are.
+    What is empty, false or "cpu" does not count: a parameter that a later version adds leaves the
+    rows as they are.
     """
     data = params["data"]
     parts = {"source": data["source"], **{name: params[name] for name in TRAINED_BY}}
     if data["source"] in data:  # the synthetic images, or the folder
         parts[data["source"]] = data[data["source"]]
-    counted = {name: v for name, v in flat(parts).items() if v is not None and v is not False}
+    counted = {
+        name: value
+        for name, value in flat(parts).items()
+        if value is not None and value is not False and value != "cpu"
+    }
     return short_hash(counted)
 
 

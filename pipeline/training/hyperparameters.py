@@ -99,6 +99,7 @@ class TrainParams(Section):
     class_weight: Literal["balanced"] | None
     augmentation: AugmentationParams
     precision: Literal["float32", "mixed_bfloat16"]
+    device: Literal["cpu", "gpu"]
     jit_compile: Literal["auto", True, False]
     target_accuracy: float | None = Field(gt=0, le=1)
     # How many epochs in a row validation loss may fail to improve.
