@@ -72,8 +72,8 @@ experiments; it is known where they ran one at a time. Operations are the multip
 additions of the training, counted from the shapes of the layers. Machine:
 {"; ".join(sorted(machines))}.
 {note}
-Experiments are not part of a clone. The commands under a table queue those of its rows, and
-`dvc queue start` runs them; `dvc exp pull REMOTE NAME` fetches one that somebody has pushed. Then
+Experiments are not part of a clone. The commands under a table run those of its rows;
+`dvc exp pull REMOTE NAME` fetches one that somebody has pushed. Then
 
 ```console
 python -m pipeline compare --seeds {first.reference}-0 {other}-0

@@ -36,11 +36,11 @@ class Row:
         return [Trial(name, (*settings, f"seed={seed}")) for seed, name in names]
 
     def command(self) -> str:
-        """Return what queues the experiments of the row."""
+        """Return what runs the experiments of the row."""
         settings = "".join(f" -S {shlex.quote(setting)}" for setting in self.set)
         return (
             f"python -m pipeline seeds {self.seeds} --preset {self.preset} "
-            f"--name {self.name}{settings}"
+            f"--name {self.name}{settings} --run"
         )
 
     def params(self) -> dict[str, Any]:

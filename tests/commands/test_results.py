@@ -19,7 +19,7 @@ from tests.project import ROOT, Project, read_csv, read_json
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
-QUEUE = "python -m pipeline seeds 2 --preset mlp --name tiny -S train.epochs=1"
+RUN = "python -m pipeline seeds 2 --preset mlp --name tiny -S train.epochs=1 --run"
 
 
 def describe(project: Project, rows: list[dict[str, object]], **more: object) -> None:
@@ -102,7 +102,7 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     assert f"| tiny | {mean(values):.4f} ± {stdev(values):.4f} | " in page
     assert " | 2 | 1 | 1 | 101,770 | 0.0 | " in page
     assert "## A title\n\nA question.\n\n| experiment | " in page
-    assert f"```console\n{QUEUE}\n```" in page
+    assert f"```console\n{RUN}\n```" in page
     history = read_csv(project.path / "results-history.csv")
     assert [(row["experiment"], row["epoch"]) for row in history] == [
         ("tiny-0", "1"),
