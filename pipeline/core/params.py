@@ -26,6 +26,7 @@ Schema = TypeVar("Schema", bound=Section)
 
 Values = dict[str, Any]  # by dotted names
 
+MOST_BYTES = 2**20  # of a file that a user writes
 DEEPEST = 100  # levels of nesting in YAML
 # What JSON can hold: no dates, and no keys other than text.
 _DOCUMENT = TypeAdapter(dict[str, JsonValue])
@@ -44,10 +45,12 @@ def read_text(path: str) -> str:
     """Return the text of a file of the user's.
 
     Raises:
-        PipelineError: it is missing, not a file, or not encoded in UTF-8.
+        PipelineError: it is missing, not a file, too large, or not encoded in UTF-8.
     """
     if not Path(path).is_file():  # anything else may block for ever
         raise PipelineError(f"{path} is missing or not a file; run from the project's root")
+    if (size := Path(path).stat().st_size) > MOST_BYTES:
+        raise PipelineError(f"{path} has {size:,} bytes; allowed are {MOST_BYTES:,}")
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -46,8 +46,8 @@ def _reason(error: Exception) -> str:
     """Return what is wrong in one printable line."""
     if isinstance(error, ValidationError):
         text = first_fault(error)
-    elif isinstance(error, (OSError, ValueError)):
-        text = one_line(error)
     else:
-        text = f"{type(error).__name__}: {one_line(error)}"
+        text, kind = one_line(error), type(error).__name__
+        if text != kind and not isinstance(error, (OSError, ValueError)):
+            text = f"{kind}: {text}"
     return text if text.isprintable() else ascii(text)

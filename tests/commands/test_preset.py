@@ -169,3 +169,11 @@ def test_a_file_that_is_not_as_it_should_be_is_one_line(
     (tmp_path / path).write_text(text)
     with pytest.raises(PipelineError, match=path):
         presets.applied(presets.find("cnn"), Path("params.yaml").read_text())
+
+
+def test_a_file_too_large_for_memory_is_one_line(fresh: Project) -> None:
+    for path in ("params.yaml", "presets/cnn.yaml"):
+        with (fresh.path / path).open("wb") as file:
+            file.truncate(10 * 2**30)  # sparse
+        done = fresh.run(*PRESET, "cnn" if "cnn" in path else "mlp", timeout=60)
+        assert done.stderr == (f"error: {path} has 10,737,418,240 bytes; allowed are 1,048,576\n")
