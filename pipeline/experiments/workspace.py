@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline.core.dvc_cache import open_repo as open_repo
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
