@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run search test test-all lint lock notebook bench screenshot clean
+.PHONY: help run search gpu test test-all lint lock notebook bench screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -18,6 +18,8 @@ run: $(VENV)/installed  ## Set up the environment and run the pipeline
 search: $(VENV)/installed-search  ## Set up the environment and search for better parameters, as search.yaml says
 	@python -m pipeline search
 
+gpu: $(VENV)/installed-gpu  ## Also install what TensorFlow needs for a GPU by NVIDIA: 3 GB more
+
 test: $(VENV)/installed-dev lint  ## Set up the environment, check the code and run the tests
 	@pytest $(WORKERS)
 
@@ -31,7 +33,7 @@ lint: $(VENV)/installed-dev  ## Check style, format, types, and who imports whom
 	@lint-imports --no-cache --no-logo
 
 lock: $(VENV)/installed-dev  ## Resolve requirements*.in into requirements*.txt, pinned with hashes
-	@for set in requirements requirements-search requirements-dev requirements-notebook; do \
+	@for set in requirements requirements-search requirements-dev requirements-notebook requirements-gpu; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 			--generate-hashes --no-annotate --no-header $$set.in --output-file $$set.txt || exit 1; \
 	done
@@ -69,6 +71,6 @@ $(VENV)/installed: requirements.txt
 	$(VENV)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@
 
-$(VENV)/installed-dev $(VENV)/installed-notebook $(VENV)/installed-search: $(VENV)/installed-%: requirements-%.txt $(VENV)/installed
+$(VENV)/installed-dev $(VENV)/installed-gpu $(VENV)/installed-notebook $(VENV)/installed-search: $(VENV)/installed-%: requirements-%.txt $(VENV)/installed
 	$(VENV)/bin/pip install --quiet --require-hashes -r $<
 	@touch $@

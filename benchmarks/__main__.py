@@ -13,6 +13,7 @@ from benchmarks.measurements import GROUPS, Bench, Row
 from benchmarks.project import ROOT, clone
 from pipeline.core.artifacts import write_bytes, write_json
 from pipeline.experiments import environment
+from pipeline.experiments.revisions import git
 
 FOLDER = ROOT / "benchmarks"
 RESULTS = FOLDER / "results.json"
@@ -45,6 +46,8 @@ def main() -> None:
             for row in GROUPS[name](bench):
                 print(_line(row), flush=True)
                 rows.append(row)
+    for line in worse(rows, committed()):
+        print(line, flush=True)
     if not arguments.only:
         pins = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
         results = {
@@ -54,6 +57,42 @@ def main() -> None:
         }
         write_json(RESULTS, results)
         write_page()
+
+
+def committed() -> list[Row]:
+    """Return the rows of the table as it is in the last commit."""
+    shown = git("show", "HEAD:./benchmarks/results.json")
+    return [Row(**row) for row in json.loads(shown)["rows"]]
+
+
+def worse(rows: list[Row], before: list[Row]) -> list[str]:
+    """Name the rows whose figure is worse than in the table of before, by more than both spread.
+
+    A ratio is compared where there is one: machines differ less in it than in seconds.
+    """
+    known = {(row.what, row.against): row for row in before}
+    lines = []
+    for row in rows:
+        old = known.get((row.what, row.against))
+        if old is None:
+            continue
+        low, high = min(_each(old)), max(_each(old))
+        spread = max(high - low, max(_each(row)) - min(_each(row)))
+        change = row.value - old.value
+        if (-change if row.at_least else change) > spread:
+            lines.append(
+                f"worse than committed, by more than the spread: {row.what}"
+                f"{f', against {row.against}' if row.against else ''}: "
+                f"{_number(old.value)}, now {_number(row.value)}"
+            )
+    return lines
+
+
+def _each(row: Row) -> list[float]:
+    """Return the value of each round."""
+    if not row.theirs:
+        return row.ours
+    return [ours / theirs for ours, theirs in zip(row.ours, row.theirs, strict=True)]
 
 
 def write_page() -> None:
@@ -85,9 +124,11 @@ DVC {packages["dvc"]}. There: {", ".join(map(" ".join, results["peers"].items())
 
 def _line(row: Row) -> str:
     ratio = f"{row.value:.2f}" if row.theirs else ""
-    target = f"{'at least' if row.at_least else 'at most'} {row.target:g}"
+    target = ""
+    if row.target is not None:
+        target = f"{'at least' if row.at_least else 'at most'} {row.target:g}"
     there = _values(row.theirs, row.unit) if row.theirs else ""
-    met = "yes" if row.met else "**no**"
+    met = "" if row.target is None else "yes" if row.met else "**no**"
     cells = (row.what, _values(row.ours, row.unit), row.against, there, ratio, target, met)
     return f"| {' | '.join(cells)} |"
 

@@ -18,7 +18,7 @@ def main() -> None:
     """Train some epochs; the first, which compiles as well, does not count."""
     inputs = guard.observe("train")
     params = check_params(Hyperparameters, inputs.params)
-    tensorflow_runtime.start(jit_compile=params.jit_compile)
+    tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
     from pipeline.training import fit, models  # these import TensorFlow
 
     description = load_description(DESCRIPTION)

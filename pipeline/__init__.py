@@ -1,8 +1,14 @@
 """The library that the stages call; importing it does no work."""
 
+import signal
+import sys
 from contextlib import suppress
 from importlib.util import cache_from_source
 from pathlib import Path
+
+# Until a stage or a command begins its work there is nothing to tidy up, and nothing to tell.
+if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as `python -m` looks for what it is to run
 
 # When each file of the project's code last changed, as this process began to read them:
 # `pipeline.core.guard` refuses later changes. The clock is not asked; files may be ahead of it.

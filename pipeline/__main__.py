@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from types import FrameType
 
 from pipeline.commands import (
     compare,
@@ -35,12 +34,10 @@ def main() -> int:
     arguments = parser.parse_args()
     process.open_standard_streams()
     process.name_user()
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores the first
-            signal.signal(number, _exit)
     try:
-        status = int(arguments.execute(arguments))
-        sys.stdout.flush()
+        with process.tidied_up():
+            status = int(arguments.execute(arguments))
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # what reads the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,13 +45,6 @@ def main() -> int:
     except (PipelineError, OSError) as error:
         print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-
-
-def _exit(number: int, _: FrameType | None) -> None:
-    """End as after any other exception: child processes and temporary folders go."""
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

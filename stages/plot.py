@@ -12,7 +12,7 @@ from pipeline.core.artifacts import write_bytes, write_figure
 from pipeline.core.params import Section
 from pipeline.data import dataset
 from pipeline.evaluation.metrics import confusion_matrix
-from pipeline.report import cases, figures, page, results
+from pipeline.report import cases, figures, page, panels, results
 
 PLOTS = Path("plots")
 
@@ -50,14 +50,14 @@ def plot(params: Params) -> None:
 
     with figures.style():
         drawn = {
-            "samples": figures.samples(test, description, params.plot.samples_per_class),
+            "samples": panels.samples(test, description, params.plot.samples_per_class),
             "history": figures.history(run["history"], description.suffix),
             "calibration": figures.calibration(run["calibration"], description.suffix),
             "confusion_matrix": figures.confusion(confusion, description),
-            "predictions": figures.predictions(
+            "predictions": panels.predictions(
                 test, description, probabilities, first, "The first test images"
             ),
-            "mistakes": figures.predictions(
+            "mistakes": panels.predictions(
                 test, description, probabilities, mistakes, "The most confident mistakes"
             ),
         }

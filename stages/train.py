@@ -27,14 +27,21 @@ COLUMNS = (*RESULTS, "learning_rate")
 
 def train(params: Hyperparameters, inputs: Inputs) -> None:
     """Write the model, its data set, its summary, `metrics/train.json` and `plots/history.csv`."""
-    tensorflow_runtime.start(jit_compile=params.jit_compile)
+    tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
     from pipeline.training import fit, models  # these import TensorFlow
 
     description = dataset.load_description(dataset.DESCRIPTION)
     train_set = dataset.load(dataset.TRAIN, description)
     validation_set = dataset.load(dataset.VALIDATION, description)
     model = models.build(params, description)
-    write_results = partial(write_history, params, description.source, model.count_params())
+    images = len(train_set.labels) // params.train.batch_size * params.train.batch_size
+    write_results = partial(
+        write_history,
+        params,
+        description.source,
+        model.count_params(),
+        images * summary.operations(model),
+    )
     started = time.perf_counter(), time.process_time()
     history = fit.fit(
         model,
@@ -61,7 +68,13 @@ def train(params: Hyperparameters, inputs: Inputs) -> None:
     description.write(dataset.MODEL_DESCRIPTION)
 
 
-def write_history(params: Hyperparameters, source: str, parameters: int, history: History) -> None:
+def write_history(
+    params: Hyperparameters,
+    source: str,
+    parameters: int,
+    operations: int,  # of an epoch
+    history: History,
+) -> None:
     """Write what the epochs so far have given."""
     rows = [rounded(row) for row in history]
     kept = summary.kept_epoch(params, history)
@@ -70,6 +83,7 @@ def write_history(params: Hyperparameters, source: str, parameters: int, history
         "epochs": len(rows),
         "kept_epoch": kept,
         "parameters": parameters,
+        "operations": operations * len(rows),
         **{key: rows[kept - 1][name] for name, key in RESULTS.items() if name in rows[kept - 1]},
     }
     write_csv(

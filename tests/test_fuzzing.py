@@ -80,7 +80,7 @@ def saved(path):
     if read is None:
         raise PipelineError("starting over")
     checkpoint.discard()
-    return digest(*read.weights, *read.optimizer, json.dumps(read.progress)), True
+    return digest(*read.weights, *read.optimizer, json.dumps(read.history)), True
 
 def table(path):
     for whole in ("metrics", "plots"):
@@ -193,8 +193,7 @@ def right(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         arrays: list[NDArray[Any]] = [rng.random((4, 3), np.float32), np.arange(3)]
-        progress = {"history": [{"loss": 0.1}], "stopped": False}
-        checkpoint.save(Checkpoint("right", progress, arrays, arrays, []))
+        checkpoint.save(Checkpoint("right", [{"loss": 0.1}], arrays, arrays))
         checkpoint.PATH.replace("checkpoint")
     picture = Image.fromarray(rng.integers(0, 256, (40, 30, 4), np.uint8), "RGBA")
     for kind in PICTURES:

@@ -4,7 +4,7 @@ import argparse
 
 from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import executor, results, results_page, results_rows, results_table
+from pipeline.experiments import results, results_page, results_rows, results_table
 from pipeline.experiments.revisions import check_not_shallow
 
 
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run",
         action="store_true",
         help="first run what is not recorded yet, or with other parameters or code than those of "
-        "the last commit",
+        "the last commit; with --workers 1 alone, times are comparable, and known in K as well",
     )
     _cluster.configure(parser)
 
@@ -41,11 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
         status |= bool(differences)
     results.add_finished(sections, table)
     if arguments.run:
-        due = results.due(sections, table)
-        for outcome in executor.run(due, "HEAD", _cluster.cluster(arguments)):
-            if outcome.commit:
-                results.add(outcome, table)
-                results_table.save_table(sections, table)  # now: this command may be interrupted
+        results.run(sections, table, _cluster.cluster(arguments))
     results_table.save_table(sections, table)
     results_page.write(sections, table)
     print(f"{results_table.TABLE} and {results_page.PAGE} are written")

@@ -4,12 +4,13 @@ import argparse
 from typing import Any
 
 from pipeline.commands import _cluster
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import executor, presets
 from pipeline.experiments.revisions import check_not_shallow, experiments
 from pipeline.experiments.trials import Trial
-from pipeline.experiments.workspace import check_queue, open_repo
+from pipeline.experiments.workspace import check_queue
 
 MOST = 1_000  # seeds: each is a commit and a training
 

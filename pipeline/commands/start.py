@@ -25,8 +25,7 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
     """Begin a new history, with all but what was recorded here; the old one becomes a branch."""
     branch = git("branch", "--show-current").strip()
     _check_can_start(branch)
-    git("branch", "--move", TEMPLATE)
-    git("checkout", "--quiet", "--orphan", branch)
+    git("add", "--all")  # changes nothing; where git cannot write, it says so before anything does
     pictures = [path for pattern in PICTURES for path in Path().glob(pattern)]
     ours = [LOCK, *map(str, (TABLE, HISTORY_TABLE, PAGE, *pictures))]
     for path in (*ours, *outputs()):
@@ -35,7 +34,11 @@ def execute(arguments: argparse.Namespace) -> int:  # noqa: ARG001
         if Path(page).exists():
             _unlink_missing(Path(page))
     git("add", "--all")
-    git("commit", "--quiet", "--message", "Start a project from a reproducible pipeline")
+    message = "Start a project from a reproducible pipeline"
+    commit = git("commit-tree", git("write-tree").strip(), "-m", message).strip()
+    git("branch", "--move", TEMPLATE)
+    git("branch", "--no-track", branch, commit)
+    git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
     print(
         f"{branch} has a new history, without {', '.join(ours)} and what the stages wrote. "
         f"What was here before is on the branch {TEMPLATE}.\nNext: write your own README.md, "
@@ -54,7 +57,7 @@ def _check_can_start(branch: str) -> None:
         raise PipelineError("this is not the top folder of a git repository, on a branch")
     if git("status", "--porcelain").strip():
         raise PipelineError("there are changes that are not committed; commit or stash them")
-    if git("branch", "--list", TEMPLATE).strip():
+    if git("branch", "--list", TEMPLATE, f"{TEMPLATE}/*").strip():
         raise PipelineError(f"there is a branch {TEMPLATE}: a project was started here before")
     git("var", "GIT_COMMITTER_IDENT")  # or the commit would fail at the end
 

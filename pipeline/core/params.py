@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, one_line
 
 PARAMS_FILE = "params.yaml"
 SECTIONS = ("seed", "data", "preprocess", "model", "train", "evaluate", "plot")
@@ -24,6 +24,9 @@ class Section(BaseModel):
 
 Schema = TypeVar("Schema", bound=Section)
 
+Values = dict[str, Any]  # by dotted names
+
+MOST_BYTES = 2**20  # of a file that a user writes
 DEEPEST = 100  # levels of nesting in YAML
 # What JSON can hold: no dates, and no keys other than text.
 _DOCUMENT = TypeAdapter(dict[str, JsonValue])
@@ -35,10 +38,21 @@ def load_yaml(path: str) -> dict[str, Any]:
     Raises:
         PipelineError: the file is missing, cannot be read, or `parse_yaml` refuses it.
     """
+    return parse_yaml(read_text(path), path)
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file of the user's.
+
+    Raises:
+        PipelineError: it is missing, not a file, too large, or not encoded in UTF-8.
+    """
     if not Path(path).is_file():  # anything else may block for ever
         raise PipelineError(f"{path} is missing or not a file; run from the project's root")
+    if (size := Path(path).stat().st_size) > MOST_BYTES:
+        raise PipelineError(f"{path} has {size:,} bytes; allowed are {MOST_BYTES:,}")
     try:
-        return parse_yaml(Path(path).read_text(encoding="utf-8"), path)
+        return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise PipelineError(f"{path} is not encoded in UTF-8") from None
 
@@ -54,7 +68,7 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
         content = YAML(typ="safe").load(text)  # YAML 1.2; PyYAML's loaders take `032` for 26
         str(content)  # an error where a number has thousands of digits
     except (yaml.YAMLError, YAMLError, ValueError) as error:
-        raise PipelineError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise PipelineError(f"{name} is not valid YAML: {one_line(error)}") from None
     if not isinstance(content, dict):
         raise PipelineError(f"{name} holds {type(content).__name__}, not a mapping of parameters")
     try:
@@ -122,6 +136,15 @@ def select(content: dict[str, Any], declared: list[str]) -> dict[str, Any]:
         if key in source:
             target[key] = source[key]
     return selected
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> Values:
+    """Return nested parameters under their dotted names."""
+    values: Values = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        values |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return values
 
 
 def _unknown(location: tuple[str, ...], allowed: tuple[str, ...]) -> str:

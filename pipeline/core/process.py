@@ -2,12 +2,18 @@
 
 import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 # What a notebook or a shell may have set for other projects: it changes results, or ends in an
 # error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
 FOREIGN = ("FREETYPE_", "MATPLOTLIBRC", "MPLBACKEND", "NPY_", "TQDM_")
+SOON = 0.05  # seconds
 
 
 def prepare() -> None:
@@ -15,6 +21,39 @@ def prepare() -> None:
     forget_settings(FOREIGN)
     open_standard_streams()
     name_user()
+
+
+@contextmanager
+def tidied_up() -> Iterator[None]:
+    """Let a signal end this block as an exception does: temporary files and child processes go.
+
+    The exit status is then 128 and the signal's number.
+    """
+    before = {
+        number: signal.signal(number, _exit)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` has the first
+    }
+    sys.unraisablehook = _again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = sys.__unraisablehook__
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _again(lost: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again whose exception Python ignored, as it does in what a finalizer calls."""
+    if isinstance(lost.exc_value, SystemExit) and isinstance(lost.exc_value.code, int):
+        number = lost.exc_value.code - 128
+        threading.Timer(SOON, os.kill, (os.getpid(), number)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def open_standard_streams() -> None:

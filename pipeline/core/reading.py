@@ -1,6 +1,5 @@
 """Reading files that anything may have happened to: every fault of one becomes one line."""
 
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +7,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from pipeline.core.errors import PipelineError
-
-REASON_LENGTH = 200  # characters; Keras's messages go on for pages
+from pipeline.core.errors import PipelineError, one_line
 
 
 @contextmanager
@@ -37,14 +34,20 @@ def reading(path: Path, name: str = "") -> Iterator[BinaryIO]:
         raise PipelineError(f"{name} cannot be used: {_reason(error)}{remedy}") from error
 
 
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong, and where."""
+    first = error.errors()[0]
+    # What a validator of ours says is said in full.
+    reason = str(first.get("ctx", {}).get("error", first["msg"].lower()))
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), reason]))
+
+
 def _reason(error: Exception) -> str:
     """Return what is wrong in one printable line."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        text = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-    elif isinstance(error, (OSError, ValueError)):
-        text = str(error)
+        text = first_fault(error)
     else:
-        text = f"{type(error).__name__}: {error}"
-    text = textwrap.shorten(text, REASON_LENGTH, placeholder=" ...")
+        text, kind = one_line(error), type(error).__name__
+        if text != kind and not isinstance(error, (OSError, ValueError)):
+            text = f"{kind}: {text}"
     return text if text.isprintable() else ascii(text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
-from pipeline.core import guard, outputs
+from pipeline.core import guard, outputs, process
 from pipeline.core.errors import PipelineError, printable
 from pipeline.core.lock import alone
 from pipeline.core.params import Schema, check_params
@@ -31,7 +31,7 @@ def active(
     DVC records nothing.
     """
     try:
-        with alone("stage"):
+        with process.tidied_up(), alone("stage"):
             inputs = guard.observe(name)
             written = outputs.watch()
             yield ActiveStage(check_params(schema, inputs.params), inputs)
@@ -41,5 +41,3 @@ def active(
         for line in str(error).splitlines():
             print(f"{name}: {printable(line)}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(f"{name}: interrupted")

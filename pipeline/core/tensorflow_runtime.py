@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.core import process
+from pipeline.core.errors import PipelineError
 
 # What the user may have set for other projects: it changes results, or ends in an error.
 FOREIGN = (
@@ -22,7 +23,6 @@ FOREIGN = (
 )
 
 SETTINGS = {
-    "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
     # Errors reach Python as exceptions; what is logged as one on the way is often none.
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -44,24 +44,36 @@ CHATTER = (
 )
 
 
-def start(*, jit_compile: bool) -> None:
-    """Import TensorFlow on the CPU alone, set to give the same bits on any number of cores.
+def start(*, jit_compile: bool, gpu: bool = False) -> None:
+    """Import TensorFlow, on the CPU alone set to give the same bits on any number of cores.
 
     How an operation is cut into pieces can change the order of its sums and so the last bits of
     its result, so the number of threads is fixed. What XLA compiles runs on one; the ordinary
-    operations use two, and are told to be deterministic, which XLA always is.
+    operations use two, and are told to be deterministic, which XLA on a CPU always is.
+
+    Raises:
+        PipelineError: a GPU is asked for, and TensorFlow finds none.
     """
     process.forget_settings(FOREIGN)
     os.environ.update(SETTINGS)
+    if not gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _without_chatter(), _quickly():
         import keras
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1 if jit_compile else 2)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        if not jit_compile:
-            tf.config.experimental.enable_op_determinism()  # Keras would not use XLA with it
+        if gpu or not jit_compile:
+            tf.config.experimental.enable_op_determinism()
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, enable=True)  # others may use it too
         tf.config.list_logical_devices()  # makes TensorFlow start now, while its chatter is caught
+    if gpu and not tf.config.list_physical_devices("GPU"):
+        raise PipelineError(
+            "train.device is gpu, but TensorFlow finds none; it needs one by NVIDIA with its "
+            "driver, and what `make gpu` installs; or set train.device to cpu"
+        )
     # Whatever the user's keras.json says.
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

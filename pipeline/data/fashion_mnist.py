@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pipeline.core import dvc_cache
 from pipeline.core.artifacts import write_bytes
-from pipeline.core.errors import PipelineError, printable
+from pipeline.core.errors import PipelineError, one_line, printable
 from pipeline.data.dataset import RAW, Description, Reference
 
 MIRROR_VARIABLE = "FASHION_MNIST_MIRROR"
@@ -265,7 +265,7 @@ def _transfer(url: str, size: int) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError):
-        return f"answered {error.response.status_code} {error.response.reason}"
+        return f"answered {error.response.status_code} {error.response.reason[:40]}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "did not answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -274,7 +274,7 @@ def _reason(error: Exception) -> str:
         return "cannot be reached"
     if isinstance(error, FileNotFoundError):
         return "does not have the file"
-    return str(error) or type(error).__name__
+    return one_line(error)
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,5 @@
 """From `data/own` to the four raw files and what describes them."""
 
-import hashlib
 import shutil
 from contextlib import ExitStack
 from itertools import chain
@@ -60,8 +59,8 @@ def write(params: FolderParams) -> tuple[Description, Files]:
 
 def _in_cache(path: Path) -> bool:
     try:
-        dvc_cache.find(hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
-    except FileNotFoundError:
+        dvc_cache.find(dvc_cache.md5_of(path.read_bytes()))
+    except (FileNotFoundError, PipelineError):
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.core import dvc_cache
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Section
 from pipeline.data.dataset import Channels, Description, Edge, Preparation, Text
@@ -156,6 +156,7 @@ def _inside(link: Path) -> bool:
 @functools.cache
 def _cache(own: Path) -> Path:
     try:
-        return dvc_cache.folder(own).resolve()
-    except FileNotFoundError:
+        with open_repo(own) as repo:
+            return Path(repo.cache.local.path).resolve()
+    except PipelineError:
         return own

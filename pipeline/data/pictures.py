@@ -21,14 +21,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
-from pipeline.core.errors import PipelineError
+from pipeline.core.errors import PipelineError, one_line
 from pipeline.data.dataset import Description
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 NAMES = "PNG, JPEG, WebP, BMP or TIFF"
 # How far an edge may be from the background's colour to be trimmed: the paper's 5 %.
 TRIM_TOLERANCE = 0.05 * 255
+WHITE_IS_ZERO = 0  # of a TIFF's photometric interpretation
 LIGHT = 127.5  # a background above this is light
 EXP_HALF = 0.6065306597126334  # exp(-1/2), in the last digit of which processors differ
 
@@ -98,8 +100,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which are the most allowed"
         ) from None
     except Exception as error:  # decoders of damaged files raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PipelineError(f"{path} cannot be read: {reason}") from error
+        raise PipelineError(f"{path} cannot be read: {one_line(error)}") from error
 
 
 def _decode(path: Path, edge: int | None) -> Image.Image:
@@ -131,6 +132,8 @@ def _decode(path: Path, edge: int | None) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale greys of 8, 10, 12, 14 or 16 bits, whichever the brightest needs, to 8."""
     pixels = np.asarray(image)
+    if getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+        pixels = 65535 - pixels  # which Pillow does for 8 bits alone
     bits = max(8, int(pixels.max()).bit_length() + 1 & ~1)
     scaled: NDArray[np.float64] = np.round(pixels * (255 / (2**bits - 1)))
     greys = Image.fromarray(scaled.astype(np.uint8))

@@ -22,7 +22,6 @@ from pipeline.report import figures, page, results
 from pipeline.report.page import Case
 
 TEMPLATE = Path(__file__).parent / "templates/comparison.html"
-HISTORY = Path("plots/history.csv")
 IMAGES = {"validation": dataset.VALIDATION, "test": dataset.TEST}
 PROBABILITIES = {
     "validation": dataset.VALIDATION_PROBABILITIES,
@@ -122,7 +121,7 @@ def _description(run: Run) -> Description:
 
 def _history(run: Run) -> list[dict[str, str]]:
     with run.copies() as copied:
-        return results.load_history(copied(HISTORY), f"{HISTORY} of {run.name}")
+        return results.load_history(copied(results.HISTORY), f"{results.HISTORY} of {run.name}")
 
 
 def _differing(values: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
 from pipeline.core.params import parse_yaml
+from pipeline.core.reading import first_fault
 
 DECLARATIONS = "dvc.yaml"
 LOCK = "dvc.lock"
@@ -77,14 +78,6 @@ def parse_lock(text: str, name: str = LOCK) -> dict[str, Record]:
 def hashes(files: list[File]) -> dict[str, str]:
     """Return the MD5 of each file, by path."""
     return {file.path: file.md5 for file in files}
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first thing that is wrong, and where."""
-    first = error.errors()[0]
-    # What a validator of ours says is said in full.
-    reason = str(first.get("ctx", {}).get("error", first["msg"].lower()))
-    return ": ".join(filter(None, [".".join(map(str, first["loc"])), reason]))
 
 
 def validate(model: type[Model], content: dict[str, Any], name: str) -> Model:

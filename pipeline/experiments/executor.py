@@ -15,12 +15,13 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments.dvc_files import DECLARATIONS
 from pipeline.experiments.revisions import check_not_shallow, git, prefix, resolve
 from pipeline.experiments.trials import Outcome, Trial, declared, find
-from pipeline.experiments.workspace import changed_data, open_repo
+from pipeline.experiments.workspace import changed_data
 
 if TYPE_CHECKING:
     from distributed import Client

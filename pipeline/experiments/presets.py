@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, check_params, load_yaml, parse_yaml, select
+from pipeline.core.params import (
+    PARAMS_FILE,
+    Values,
+    check_params,
+    flat,
+    load_yaml,
+    parse_yaml,
+    read_text,
+    select,
+)
 from pipeline.experiments.dvc_files import DECLARATIONS, parse_stages
 from pipeline.experiments.params_text import replace_section, set_values
 from pipeline.experiments.revisions import read
@@ -16,8 +25,6 @@ from pipeline.experiments.revisions import read
 FOLDER = Path("presets")
 DEFAULTS = FOLDER / "defaults.yaml"
 SECTIONS = ("model", "train")  # what a preset sets
-
-Values = dict[str, Any]  # by dotted names
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def find(name: str) -> Preset:
     if name not in names():
         raise PipelineError(f"{name!r} is not a preset; allowed are {', '.join(names())}")
     path = FOLDER / f"{name}.yaml"
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(str(path))
     content, train = parse_yaml(text, str(path)), load_yaml(str(DEFAULTS)).get("train")
     if not isinstance(train, dict):
         raise PipelineError(f"{DEFAULTS} has no section train; `git restore` it")
@@ -125,15 +132,6 @@ def check(params: dict[str, Any]) -> None:
     """
     for name, stage in parse_stages(read(DECLARATIONS, None)).items():
         check_params(import_module(f"stages.{name}").Params, select(params, stage.params))
-
-
-def flat(content: dict[str, Any], prefix: str = "") -> Values:
-    """Return nested parameters under their dotted names."""
-    values: Values = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        values |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return values
 
 
 def set_value(params: dict[str, Any], name: str, value: Any, where: str = "") -> None:

@@ -6,20 +6,22 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.core.artifacts import write_json
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
+from pipeline.experiments import executor, plain_keras
 from pipeline.experiments.copies import checkout, data_in_reach
-from pipeline.experiments.results_rows import Row, Section
-from pipeline.experiments.results_table import Result, Table, hash_params, train_code
+from pipeline.experiments.executor import Cluster
+from pipeline.experiments.results_rows import ResultsSection, Row
+from pipeline.experiments.results_table import Result, Table, hash_params, save_table, train_code
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
-from pipeline.experiments.trials import Outcome, Trial
-from pipeline.experiments.workspace import open_repo
+from pipeline.experiments.trials import Trial
 
 RUN = "`python -m pipeline results --run` runs it"
 
 
-def add_finished(sections: list[Section], table: Table) -> None:
+def add_finished(sections: list[ResultsSection], table: Table) -> None:
     """Add what DVC's queue has run here to the table."""
     wanted = {name for section in sections for row in section.rows for name in row.names()}
     with open_repo() as repo:
@@ -34,7 +36,7 @@ def add_finished(sections: list[Section], table: Table) -> None:
                 table[entry.name] = result
 
 
-def due(sections: list[Section], table: Table) -> list[Trial]:
+def due(sections: list[ResultsSection], table: Table) -> list[Trial]:
     """Return what is not recorded yet, or with other parameters or code than the last commit's."""
     code = train_code(partial(read, commit="HEAD"))
     trials = []
@@ -47,10 +49,29 @@ def due(sections: list[Section], table: Table) -> list[Trial]:
     return trials
 
 
-def add(outcome: Outcome, table: Table) -> None:
-    """Add what a trial gave to the table."""
-    name, files = outcome.trial.name, partial(read, commit=outcome.commit)
-    table[name] = Result.of(name, files, outcome.log, outcome.machine)
+def run(sections: list[ResultsSection], table: Table, cluster: Cluster) -> None:
+    """Run what is due, and add it to the table, which is saved after each.
+
+    Where each experiment has this machine to itself, its time is known in K as well.
+    """
+    trials = due(sections, table)
+    alone = bool(trials) and cluster.workers == 1 and not cluster.scheduler
+    before = plain_keras.seconds() if alone else None
+    added = []
+    for outcome in executor.run(trials, "HEAD", cluster):
+        if outcome.commit:
+            name, files = outcome.trial.name, partial(read, commit=outcome.commit)
+            result = Result.of(name, files, outcome.log, outcome.machine)
+            table[name] = replace(result, unit=before and round(before, 2))
+            save_table(sections, table)  # now: this may be interrupted
+            added.append(name)
+    if before and added:
+        after = plain_keras.seconds()
+        print(
+            f"K, what plain Keras takes for the default: {before:.1f} s before, {after:.1f} after"
+        )
+        for name in added:
+            table[name] = replace(table[name], unit=round((before + after) / 2, 2))
 
 
 def check(row: Row, table: Table) -> list[str]:

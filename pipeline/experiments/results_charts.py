@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
-from pipeline.experiments.presets import flat
+from pipeline.core.params import flat
 from pipeline.experiments.results_groups import Group
 from pipeline.experiments.results_rows import ROWS
 from pipeline.experiments.statistics import mean_interval

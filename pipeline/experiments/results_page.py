@@ -10,7 +10,7 @@ from pipeline.core.artifacts import write_bytes
 from pipeline.experiments import results_charts
 from pipeline.experiments.results import of
 from pipeline.experiments.results_groups import Group, frontier
-from pipeline.experiments.results_rows import Section
+from pipeline.experiments.results_rows import ResultsSection
 from pipeline.experiments.results_table import TABLE, Table, train_code
 from pipeline.experiments.revisions import read
 from pipeline.report import figures
@@ -24,14 +24,16 @@ COLUMNS = (
     "epochs",
     "epoch of lowest validation loss",
     "weights",
+    "10¹² operations",
     "seconds",
+    "K",
     "CPU seconds",
 )
 BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
 FRONTIER = "Accuracy against time"
 
 
-def write(sections: list[Section], table: Table) -> None:
+def write(sections: list[ResultsSection], table: Table) -> None:
     """Write the page and its pictures."""
     groups = {row.name: Group(row, of(row, table)) for section in sections for row in section.rows}
     everything = list(groups.values())
@@ -44,7 +46,7 @@ def write(sections: list[Section], table: Table) -> None:
     write_bytes(PAGE, "\n".join(parts).encode())
 
 
-def _introduction(first: Section, groups: list[Group]) -> str:
+def _introduction(first: ResultsSection, groups: list[Group]) -> str:
     machines = {result.machine for group in groups for result in group.members}
     code = train_code(partial(read, commit=None))
     older = [group.name for group in groups if {m.code for m in group.members} != {code}]
@@ -64,11 +66,14 @@ Values are means over the seeds from 0 on, with the standard deviation over the 
 validation accuracies excludes 0, and otherwise within noise of it: the rule of `compare --seeds`.
 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
-with other work going on beside it, and of processor time, over all cores. Machine:
+with other work going on beside it, and of processor time, over all cores. K is the time that plain
+Keras takes for the default recipe, measured on the same machine just before and after the
+experiments; it is known where they ran one at a time. Operations are the multiplications and
+additions of the training, counted from the shapes of the layers. Machine:
 {"; ".join(sorted(machines))}.
 {note}
-Experiments are not part of a clone. The commands under a table queue those of its rows, and
-`dvc queue start` runs them; `dvc exp pull REMOTE NAME` fetches one that somebody has pushed. Then
+Experiments are not part of a clone. The commands under a table run those of its rows;
+`dvc exp pull REMOTE NAME` fetches one that somebody has pushed. Then
 
 ```console
 python -m pipeline compare --seeds {first.reference}-0 {other}-0
@@ -98,7 +103,7 @@ is worse than a cheaper one, or within noise of it.
 {listed}{"".join(notes)}"""
 
 
-def _section(section: Section, groups: dict[str, Group], picture: Path | None) -> str:
+def _section(section: ResultsSection, groups: dict[str, Group], picture: Path | None) -> str:
     rows = [groups[row.name] for row in section.rows]
     lesson = _lesson(rows, groups[section.reference])
     chart = ""
@@ -151,13 +156,13 @@ def _cost(group: Group, reference: Group) -> str:
     return f"at {ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f} times the CPU seconds"
 
 
-def _shown(section: Section, groups: dict[str, Group]) -> list[Group]:
+def _shown(section: ResultsSection, groups: dict[str, Group]) -> list[Group]:
     """Return what the picture of a section shows: first the reference."""
     names = [section.reference, *section.beside, *(row.name for row in section.rows)]
     return [groups[name] for name in dict.fromkeys(names)]
 
 
-def _chart(section: Section, groups: dict[str, Group]) -> Figure | None:
+def _chart(section: ResultsSection, groups: dict[str, Group]) -> Figure | None:
     shown = _shown(section, groups)
     match section.chart:
         case "points":
@@ -202,7 +207,9 @@ def _cells(group: Group) -> list[str]:
         _range(group.values("epochs")),
         _range(group.values("best_epoch")),
         f"{group.members[0].parameters:,}",
+        _median([operations / 1e12 for operations in group.values("operations")], digits=1),
         _median(group.values("seconds")),
+        _median([m.seconds / m.unit for m in group.members if m.seconds and m.unit], digits=1),
         _median(group.values("processor_seconds")),
     ]
 
@@ -212,8 +219,8 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.4f}{spread}"
 
 
-def _median(values: list[float]) -> str:
-    return f"{median(values):.0f}" if values else ""
+def _median(values: list[float], digits: int = 0) -> str:
+    return f"{median(values):.{digits}f}" if values else ""
 
 
 def _range(values: list[int]) -> str:

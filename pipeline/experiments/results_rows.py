@@ -36,11 +36,11 @@ class Row:
         return [Trial(name, (*settings, f"seed={seed}")) for seed, name in names]
 
     def command(self) -> str:
-        """Return what queues the experiments of the row."""
+        """Return what runs the experiments of the row."""
         settings = "".join(f" -S {shlex.quote(setting)}" for setting in self.set)
         return (
             f"python -m pipeline seeds {self.seeds} --preset {self.preset} "
-            f"--name {self.name}{settings}"
+            f"--name {self.name}{settings} --run"
         )
 
     def params(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
+class ResultsSection:
     """What `results.yaml` says of a section of the page: rows, and what they are about.
 
     Attributes:
@@ -71,10 +71,10 @@ class Section:
 
 
 class _Page(BaseModel):
-    sections: Annotated[list[Section], Field(min_length=1)]
+    sections: Annotated[list[ResultsSection], Field(min_length=1)]
 
 
-def load_sections() -> list[Section]:
+def load_sections() -> list[ResultsSection]:
     """Return what the page is to have.
 
     Raises:

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from pipeline.core.artifacts import write_csv
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, parse_yaml
+from pipeline.core.params import PARAMS_FILE, flat, parse_yaml
 from pipeline.core.reading import reading
-from pipeline.experiments import environment, presets
+from pipeline.experiments import environment
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock
-from pipeline.experiments.results_rows import Section
+from pipeline.experiments.results_rows import ResultsSection
 
 TABLE = Path("results.csv")
 HISTORY_TABLE = Path("results-history.csv")  # the epochs of its experiments
@@ -53,6 +53,9 @@ class Result:
         seconds: what training took by the clock; None where DVC had the model from before.
         processor_seconds: the same over all cores.
         load: the machine's load average over the last minute of training, where it is known.
+        operations: how many multiplications and additions training took, where it is known.
+        unit: what plain Keras took for the default recipe on that machine, in seconds, just before
+            and after, where it was measured.
         history: what each epoch gave; empty in rows recorded before this was stored.
     """
 
@@ -70,6 +73,8 @@ class Result:
     seconds: float | None
     processor_seconds: float | None
     load: float | None
+    operations: int | None = None
+    unit: float | None = None
     history: tuple[Epoch, ...] = ()
 
     @classmethod
@@ -103,13 +108,14 @@ class Result:
             seconds=float(times[1]) if times else None,
             processor_seconds=float(times[2]) if times else None,
             load=float(times[3]) if times and times[3] else None,
+            operations=trained.get("operations"),
             history=history,
         )
 
     def differences(self, other: Self) -> list[str]:
         """Name the figures in which another run of the same experiment differs, timings aside."""
-        aside = {"code", "machine", "seconds", "processor_seconds", "load", "history"}
-        aside |= {"model"} if self.model is None else set()
+        aside = {"code", "machine", "seconds", "processor_seconds", "load", "unit", "history"}
+        aside |= {name for name in ("model", "operations") if getattr(self, name) is None}
         mine, others = asdict(self), asdict(other)
         return [
             f"{name} {mine[name]}, now {others[name]}"
@@ -139,7 +145,7 @@ def load_table() -> Table:
     }
 
 
-def save_table(sections: list[Section], table: Table) -> None:
+def save_table(sections: list[ResultsSection], table: Table) -> None:
     """Write what there is of the rows, and nothing else."""
     wanted = (name for section in sections for row in section.rows for name in row.names())
     rows = [table[name] for name in wanted if name in table]
@@ -166,13 +172,19 @@ def train_code(read: Reader) -> str:
 def hash_params(params: dict[str, Any]) -> str:
     """Return a hash of what is trained on what, the seed aside.
 
-    Empty parameters do not count: one that a later version adds leaves the rows as they are.
+    What is empty, false or "cpu" does not count: a parameter that a later version adds leaves the
+    rows as they are.
     """
     data = params["data"]
     parts = {"source": data["source"], **{name: params[name] for name in TRAINED_BY}}
     if data["source"] in data:  # the synthetic images, or the folder
         parts[data["source"]] = data[data["source"]]
-    return short_hash({name: v for name, v in presets.flat(parts).items() if v is not None})
+    counted = {
+        name: value
+        for name, value in flat(parts).items()
+        if value is not None and value is not False and value != "cpu"
+    }
+    return short_hash(counted)
 
 
 def _train_record(read: Reader) -> Record:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pipeline.core.dvc_cache import faults
 from pipeline.core.errors import PipelineError
 
 
@@ -50,20 +51,22 @@ def read_bytes(path: str, commit: str | None) -> bytes:
         PipelineError: DVC cannot read it.
     """
     if commit is None:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise PipelineError(f"{path} is not a file")
         return Path(path).read_bytes()
     kept = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, check=False)
     if kept.returncode == 0:
         return kept.stdout
+    git("ls-files", path)  # an error where git's index is damaged: DVC would wait for ever
     # Slow to import, and git has most of what is asked for.
     import dvc.api
-    from dvc.exceptions import DvcException, PathMissingError
+    from dvc.exceptions import PathMissingError
 
-    try:
-        return bytes(dvc.api.read(f"{prefix()}{path}", rev=commit, mode="rb"))
-    except PathMissingError:
-        raise FileNotFoundError(path) from None
-    except DvcException as error:
-        raise PipelineError(f"{path}: {' '.join(str(error).split())}") from None
+    with faults():
+        try:
+            return bytes(dvc.api.read(f"{prefix()}{path}", rev=commit, mode="rb"))
+        except PathMissingError:
+            raise FileNotFoundError(path) from None
 
 
 def prefix() -> str:

@@ -1,7 +1,6 @@
 """What a run has recorded: its metrics, its predictions, and which runs differ by seed alone."""
 
 import csv
-import hashlib
 import itertools
 import json
 import sys
@@ -17,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
+from pipeline.core.dvc_cache import md5_of
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE
+from pipeline.core.params import PARAMS_FILE, Values, flat
+from pipeline.core.reading import first_fault
 from pipeline.experiments import revisions
-from pipeline.experiments.dvc_files import LOCK, Record, first_fault, hashes, parse_lock
-from pipeline.experiments.presets import Values, flat
+from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock
 from pipeline.experiments.workspace import has_remote
 
 METRICS = "metrics/evaluate.json"
@@ -94,7 +94,7 @@ class Run:
                 f"{path} of {self.name} is neither in git, nor in {where}; {advice}"
             ) from None
         recorded = hashes([file for record in self.lock.values() for file in record.outs])
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded.get(path):
+        if md5_of(content) != recorded.get(path):
             raise PipelineError(
                 f"{path} of {self.name} is not the file that {LOCK} records there: it was changed "
                 "after the run, or never recorded; `dvc repro` writes it again"

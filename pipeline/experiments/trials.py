@@ -1,6 +1,5 @@
 """Trials: what is to run as an experiment, what came of it, and what was run before."""
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Collection
@@ -9,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.dvc_cache import md5_of
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
-from pipeline.core.params import PARAMS_FILE, load_yaml, parse_yaml, select
+from pipeline.core.params import PARAMS_FILE, flat, load_yaml, parse_yaml, select
 from pipeline.experiments.dvc_files import DECLARATIONS, hashes, parse_stages
-from pipeline.experiments.presets import flat
 from pipeline.experiments.revisions import experiments, git, read, read_bytes
 from pipeline.experiments.runs import METRICS, Run
 
@@ -144,11 +143,7 @@ def _content(commit: str) -> tuple[dict[str, Declaration], dict[str, str]]:
     content = {}
     for line in filter(None, git("ls-tree", "-z", commit, "--", *given).split("\0")):
         (_, kind, tree), path = line.partition("\t")[0].split(), line.partition("\t")[2]
-        content[path] = (
-            tree
-            if kind == "tree"
-            else hashlib.md5(read_bytes(path, commit), usedforsecurity=False).hexdigest()
-        )
+        content[path] = tree if kind == "tree" else md5_of(read_bytes(path, commit))
     return stages, content
 
 

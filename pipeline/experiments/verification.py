@@ -1,6 +1,5 @@
 """Running a revision from scratch, and comparing all that it gives with its `dvc.lock`."""
 
-import hashlib
 import json
 import stat
 import time
@@ -9,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import dvc_cache
+from pipeline.core.dvc_cache import find, md5_of
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
-from pipeline.core.params import PARAMS_FILE, load_yaml, select
+from pipeline.core.params import PARAMS_FILE, flat, load_yaml, select
 from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import (
     DECLARATIONS,
@@ -23,7 +22,6 @@ from pipeline.experiments.dvc_files import (
     parse_lock,
     parse_stages,
 )
-from pipeline.experiments.presets import flat
 from pipeline.experiments.subprocesses import call
 
 
@@ -86,7 +84,7 @@ def _bring_inputs(folder: Path, stages: dict[str, Declaration], record: Record) 
     for path, md5 in hashes(record.deps).items():
         if path in made and not (folder / path).exists():
             try:
-                content = dvc_cache.find(md5, Path.cwd())
+                content = find(md5, Path.cwd())
             except FileNotFoundError:
                 reason = f"{path} as recorded is not in DVC's cache; try `dvc pull`"
                 raise PipelineError(reason) from None
@@ -172,7 +170,7 @@ def _describe(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
         listed = [{"md5": file["md5"], "relpath": name} for name, file in files.items()]
         described[path] = {
             "hash": "md5",
-            "md5": f"{_md5(json.dumps(listed, sort_keys=True).encode())}.dir",
+            "md5": f"{md5_of(json.dumps(listed, sort_keys=True).encode())}.dir",
             "size": sum(file["size"] for file in files.values()),
             "nfiles": len(files),
         }
@@ -181,11 +179,7 @@ def _describe(folder: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
 
 def _describe_file(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
-    described: dict[str, Any] = {"hash": "md5", "md5": _md5(content), "size": len(content)}
+    described: dict[str, Any] = {"hash": "md5", "md5": md5_of(content), "size": len(content)}
     if path.stat().st_mode & stat.S_IXUSR:
         described["isexec"] = True
     return described
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,35 +1,16 @@
 """The workspace as DVC sees it: its outputs, what has changed, and whether DVC works here."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
+from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
 from pipeline.experiments.revisions import read
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 MISSING = ("deleted", "not in cache")  # what DVC says of files
-
-
-@contextmanager
-def open_repo() -> Iterator[Any]:
-    """Open the project as DVC does.
-
-    Raises:
-        PipelineError: DVC fails, here or in the block.
-    """
-    # Slow to import, and not every command needs them.
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            yield repo
-    except DvcException as error:
-        raise PipelineError(f"DVC: {' '.join(str(error).split())}") from None
 
 
 def outputs() -> list[str]:
@@ -57,8 +38,9 @@ def changes(output: str) -> list[str]:
     models that are only missing, as in a fresh clone, do not count.
 
     Raises:
-        PipelineError: `dvc.lock` records no run that made it.
+        PipelineError: `dvc.lock` records no run that made it, or DVC cannot read a file.
     """
+    _check_readable()
     with open_repo() as repo:
         (out,) = repo.find_outs_by_path(output)
         if not out.hash_info:
@@ -77,6 +59,16 @@ def changes(output: str) -> list[str]:
         if causes:
             found.append(f"{stage} ({', '.join(causes)})")
     return sorted(found)
+
+
+def _check_readable() -> None:
+    """Refuse what is no file and no folder, such as a pipe: DVC would read it for ever."""
+    stages = parse_stages(read(DECLARATIONS, None)).values()
+    declared = {path for stage in stages for path in (*stage.deps, *stage.outputs())}
+    for path in map(Path, (PARAMS_FILE, *sorted(declared))):
+        for found in (path, *path.rglob("*")):
+            if found.exists() and not (found.is_file() or found.is_dir()):
+                raise PipelineError(f"{found} is not a regular file; remove it")
 
 
 def changed_data() -> list[str]:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.core.params import load_yaml
+from pipeline.core.params import flat, load_yaml
 from pipeline.data.dataset import Dataset, Description
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import Probabilities
@@ -255,18 +255,14 @@ def comparison(accuracy: float, images: int, test: dict[str, float]) -> str:
 
 
 def _parameters(params: dict[str, Any]) -> list[Parameter]:
-    default = {name: value for path in DEFAULTS for name, value in _flat(load_yaml(path)).items()}
-    return [Parameter(name, value, default.get(name, "")) for name, value in _flat(params).items()]
+    default = {name: value for path in DEFAULTS for name, value in flat(load_yaml(path)).items()}
+    return [
+        Parameter(name, _json(value), _json(default[name]) if name in default else "")
+        for name, value in flat(params).items()
+    ]
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested parameters under their dotted names, the values as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            # DVC takes 0 and 0.0 for the same, so the page may not tell them apart.
-            whole = isinstance(value, float) and value.is_integer()
-            flat[f"{prefix}{key}"] = json.dumps(int(value) if whole else value, ensure_ascii=False)
-    return flat
+def _json(value: Any) -> str:
+    # DVC takes 0 and 0.0 for the same, so the page may not tell them apart.
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, ensure_ascii=False)

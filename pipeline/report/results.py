@@ -52,6 +52,7 @@ class _Training(Section):
     epochs: Count
     kept_epoch: Count
     parameters: Count
+    operations: Count
     running_accuracy: Share
     running_loss: Loss
     val_accuracy: Share | None = None

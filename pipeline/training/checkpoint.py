@@ -5,7 +5,7 @@ import io
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,16 @@ Arrays = list[NDArray[Any]]
 History = list[dict[str, float]]  # an epoch each: accuracy, loss, their val_ twins, learning_rate
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoint:
     """The state of a training at the end of an epoch."""
 
     fingerprint: str  # of what it belongs to: data, parameters, code and library versions
-    progress: dict[str, Any]  # what JSON can hold, the history among it
-    weights: Arrays  # of the model, in its own order
-    optimizer: Arrays  # its state, in its own order
-    best: Arrays  # the weights that early stopping would restore; empty without it
+    history: History = field(default_factory=list)
+    weights: Arrays = field(default_factory=list)  # of the model, in its own order
+    optimizer: Arrays = field(default_factory=list)  # its state, in its own order
+    # The weights that early stopping would restore; empty without it.
+    best: Arrays = field(default_factory=list)
 
 
 def save(checkpoint: Checkpoint) -> None:
@@ -40,7 +41,7 @@ def save(checkpoint: Checkpoint) -> None:
 
     A digest of all of it follows the archive, where what reads such archives ignores it.
     """
-    text = json.dumps({"fingerprint": checkpoint.fingerprint, **checkpoint.progress})
+    text = json.dumps({"fingerprint": checkpoint.fingerprint, "history": checkpoint.history})
     arrays = {
         f"{name}_{index}": array
         for name in ARRAYS
@@ -91,4 +92,4 @@ def _read() -> Checkpoint:
             name: [array for key, array in saved.items() if key.startswith(f"{name}_")]
             for name in ARRAYS
         }
-        return Checkpoint(progress.pop("fingerprint"), progress, **arrays)
+        return Checkpoint(progress["fingerprint"], progress["history"], **arrays)

@@ -1,48 +1,23 @@
-"""Training a model with Keras's `fit`: many batches a call, and resumable after any epoch."""
+"""Training a model, epoch by epoch, so that it can go on after any of them."""
 
-from collections.abc import Callable
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Inputs
 from pipeline.data.dataset import Dataset
-from pipeline.training import callbacks, checkpoint, optimizers, transfer
-from pipeline.training.batches import TrainingBatches, validation_batches
+from pipeline.training import checkpoint, optimizers, summary, transfer
+from pipeline.training.batches import Chunk, TrainingBatches
 from pipeline.training.checkpoint import Checkpoint, History
 from pipeline.training.hyperparameters import Hyperparameters, Phase, TrainParams, TransferParams
-
-
-class ChunkTrainer(keras.Model):
-    """A model whose training step takes a chunk of batches, as `TrainingBatches` makes them.
-
-    Keras's own `steps_per_execution` is not enough: XLA compiles only the single step there, so
-    that each batch still costs a call and a fetch from tf.data.
-
-    Attributes:
-        class_weights: float32 `[classes]`, how much an image of each counts; None for all alike.
-    """
-
-    class_weights: NDArray[np.float32] | None = None
-
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Train on each batch in turn; Keras calls this once for each chunk."""
-        images, labels, steps = data
-
-        def train_on_batch(step: tf.Tensor) -> tuple[tf.Tensor]:
-            batch = [images[step], labels[step]]
-            if self.class_weights is not None:
-                batch.append(tf.gather(self.class_weights, tf.cast(batch[1], tf.int32)))
-            super(ChunkTrainer, self).train_step(tuple(batch))
-            return (step + 1,)
-
-        tf.while_loop(lambda step: step < steps[0], train_on_batch, (tf.constant(0),))
-        metrics: dict[str, tf.Tensor] = self.get_metrics_result()
-        return metrics
+from pipeline.training.trainer import Trainer
 
 
 def fit(
@@ -66,42 +41,88 @@ def fit(
             changed meanwhile.
     """
     _check(train, validation, params.train)
-    resumed = checkpoint.load(inputs.fingerprint())
-    history: History = resumed.progress["history"] if resumed else []
-    if resumed:
-        print(f"going on after epoch {len(history)} of {params.train.epochs}{label}", flush=True)
-        model.set_weights(resumed.weights)
     batches = TrainingBatches(train, params)
-    for phase in _remaining(params.phases, resumed):
-        if isinstance(params.model, TransferParams):
-            transfer.set_trainable(model, params.model, frozen=phase.frozen)
-        schedule = optimizers.schedule(params.train, phase, batches.steps)
-        early_stopping = None if phase.frozen else _early_stopping(params.train)
-        target = None if phase.frozen else params.train.target_accuracy
-        going_on = resumed if phase.first < len(history) else None
-        trainer = _trainer(model, params, optimizers.build(params.train, schedule))
-        if params.train.class_weight == "balanced":
-            trainer.class_weights = _balanced(train, classes=model.output_shape[-1])
-        trainer.fit(
-            batches.dataset(first_epoch=len(history)),
-            initial_epoch=len(history),
-            epochs=phase.end,
-            steps_per_epoch=batches.chunks,
-            validation_data=validation_batches(validation),
-            callbacks=[
-                callbacks.Seeding(params.seed),
-                callbacks.LearningRate(schedule),
-                callbacks.Divergence(),
-                *([callbacks.TargetAccuracy(target)] if target else []),
-                *([early_stopping] if early_stopping else []),
-                callbacks.Checkpointing(inputs, history, going_on, early_stopping),
-                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: on_epoch(history)),
-                callbacks.Progress(len(history), params.train.epochs, label),
-            ],
-            shuffle=False,
-            verbose=0,
-        )
+    epochs = params.train.epochs
+    state = checkpoint.load(inputs.fingerprint()) or Checkpoint(inputs.fingerprint())
+    history = state.history
+    if history:
+        print(f"going on after epoch {len(history)} of {epochs}{label}", flush=True)
+        model.set_weights(state.weights)
+    with _progress((epochs - len(history)) * batches.chunks) as progress:
+        for phase in params.phases:
+            if isinstance(params.model, TransferParams):
+                transfer.set_trainable(model, params.model, frozen=phase.frozen)
+            if len(history) >= phase.end:
+                continue
+            trainer = _trainer(model, train, params, phase)
+            if len(history) > phase.first:
+                trainer.restore(state.optimizer)
+            while len(history) < phase.end and not summary.stopped(params, history):
+                progress.set_description_str(f"epoch {len(history) + 1} of {epochs}")
+                chunks = _counted(batches.epoch(len(history)), progress)
+                _train_for_an_epoch(trainer, chunks, validation, params, state)
+                inputs.check()  # or training on edited inputs would be saved under a wrong name
+                checkpoint.save(state)
+                on_epoch(history)
+                results = ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items())
+                progress.write(f"epoch {len(history)} of {epochs}: {results}{label}")
+                sys.stdout.flush()
+    if state.best:
+        model.set_weights(state.best)
     return history
+
+
+def _train_for_an_epoch(
+    trainer: Trainer,
+    chunks: Iterable[Chunk],
+    validation: Dataset,
+    params: Hyperparameters,
+    state: Checkpoint,
+) -> None:
+    """Train for the epoch that follows `state`, and bring `state` to its end."""
+    number = len(state.history) + 1
+    _seed_layers(trainer.model, params.seed, number - 1)
+    results = trainer.train(chunks)
+    if len(validation.labels):
+        measured = trainer.evaluate(validation)
+        results |= {f"val_{name}": value for name, value in measured.items()}
+    for name, value in results.items():
+        if not math.isfinite(value):
+            raise PipelineError(
+                f"training diverged in epoch {number}: its {name} is {value}; "
+                "a smaller learning rate may help"
+            )
+    state.history.append(results | {"learning_rate": trainer.last_rate()})
+    state.weights, state.optimizer = trainer.model.get_weights(), trainer.state()
+    if params.train.early_stopping and summary.kept_epoch(params, state.history) == number:
+        state.best = state.weights
+
+
+def _seed_layers(model: keras.Model, seed: int, epoch: int) -> None:
+    """Set the state of each random layer by seed and epoch alone, so that training can resume.
+
+    Layers count from 1: NumPy takes (seed, epoch, 0) for (seed, epoch), which orders the images.
+    """
+    kept = {id(variable) for variable in model.weights}
+    states = [variable for variable in model.variables if id(variable) not in kept]
+    for index, state in enumerate(states):
+        state.assign(np.random.SeedSequence([seed, epoch, index + 1]).generate_state(2))
+
+
+def _progress(chunks: int) -> "tqdm[Any]":
+    """Return a bar that shows on a terminal how long there is to go."""
+    return tqdm(
+        total=chunks,
+        bar_format="{desc} {bar} {percentage:3.0f} %, {remaining} to go",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _counted(chunks: Iterable[Chunk], progress: "tqdm[Any]") -> Iterator[Chunk]:
+    for chunk in chunks:
+        yield chunk
+        progress.update()
 
 
 def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
@@ -123,55 +144,23 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
         )
 
 
-def _remaining(phases: list[Phase], resumed: Checkpoint | None) -> list[Phase]:
-    """Return the phases that are left; where none is, the last one, cut to what is done."""
-    if resumed is None:
-        return phases
-    done = len(resumed.progress["history"])
-    if resumed.progress["stopped"] or done == phases[-1].end:
-        return [phases[-1]._replace(end=done)]
-    return [phase for phase in phases if phase.end > done]
-
-
-def _early_stopping(params: TrainParams) -> keras.callbacks.EarlyStopping | None:
-    if params.early_stopping is None:
-        return None
-    return keras.callbacks.EarlyStopping(
-        monitor="val_loss", patience=params.early_stopping, restore_best_weights=True
+def _trainer(model: keras.Model, train: Dataset, params: Hyperparameters, phase: Phase) -> Trainer:
+    steps = len(train.labels) // params.train.batch_size
+    return Trainer(
+        model,
+        params.train,
+        optimizers.schedule(params.train, phase, steps),
+        _class_weights(train, params.train, classes=model.output_shape[-1]),
+        jit_compile=params.jit_compile,
     )
 
 
-def _trainer(
-    model: keras.Model, params: Hyperparameters, optimizer: keras.Optimizer
-) -> ChunkTrainer:
-    """Return a trainer of `model`, which shares its weights."""
-    trainer = ChunkTrainer(model.inputs, model.outputs)
-    trainer.compile(
-        optimizer, _loss(params.train), metrics=["accuracy"], jit_compile=params.jit_compile
-    )
-    optimizer.build(trainer.trainable_variables)  # so that its state can be restored
-    # Makes the metrics' variables now: made in the first step, they would have it traced again.
-    trainer.compute_metrics(None, tf.zeros(1), tf.zeros((1, model.output_shape[-1])))
-    return trainer
-
-
-def _balanced(train: Dataset, classes: int) -> NDArray[np.float32]:
+def _class_weights(train: Dataset, params: TrainParams, classes: int) -> NDArray[np.float32] | None:
     """Return weights by which the images of each class count as much as those of any other.
 
     Source: King and Zeng, Logistic Regression in Rare Events Data, 2001; as in scikit-learn.
     """
+    if params.class_weight is None:
+        return None
     images = np.bincount(train.labels, minlength=classes)
     return (len(train.labels) / (classes * np.maximum(images, 1))).astype(np.float32)
-
-
-def _loss(params: TrainParams) -> Any:
-    """Return the cross-entropy in nats; Keras has label smoothing only for one-hot labels."""
-    if not params.label_smoothing:
-        return keras.losses.SparseCategoricalCrossentropy()
-    smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
-
-    def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        one_hot = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), probabilities.shape[-1])
-        return smoothed(one_hot, probabilities)
-
-    return loss

@@ -36,6 +36,7 @@ class CnnParams(Regularisation):
     name: Literal["cnn"]
     filters: list[Filters] = Field(min_length=1, max_length=8)
     hidden_units: list[Units]
+    mirrored: bool
 
 
 class ResnetParams(Regularisation):
@@ -44,6 +45,7 @@ class ResnetParams(Regularisation):
     name: Literal["resnet"]
     width: int = Field(ge=2, le=1_024)
     blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=8)
+    mirrored: bool
 
 
 class TransferParams(Section):
@@ -97,6 +99,7 @@ class TrainParams(Section):
     class_weight: Literal["balanced"] | None
     augmentation: AugmentationParams
     precision: Literal["float32", "mixed_bfloat16"]
+    device: Literal["cpu", "gpu"]
     jit_compile: Literal["auto", True, False]
     target_accuracy: float | None = Field(gt=0, le=1)
     # How many epochs in a row validation loss may fail to improve.

@@ -57,6 +57,8 @@ def build(params: Hyperparameters, description: Description) -> keras.Model:
 def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
     """Return the trained `model` as it is to be saved: for plain Keras, and told how to run."""
     saved = plain(model)
+    if isinstance(params.model, CnnParams | ResnetParams) and params.model.mirrored:
+        saved = _mirrored(saved)
     # Named, or Keras would count the optimizers that this process has had.
     name = params.train.optimizer
     saved.compile(
@@ -66,6 +68,14 @@ def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
         jit_compile=params.jit_compile,
     )
     return saved
+
+
+def _mirrored(model: keras.Model) -> keras.Model:
+    """Return a model that gives the mean of what `model` makes of an image and its mirror image."""
+    images = keras.Input(model.input_shape[1:], name="images")
+    both = [model(images), model(keras.ops.flip(images, axis=2))]
+    probabilities = layers.Average(dtype="float32", name="probabilities")(both)
+    return keras.Model(images, probabilities, name=f"{model.name}_mirrored")
 
 
 def _mlp(x: Any, params: MlpParams) -> Any:

@@ -39,11 +39,6 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             share = ops.where(step < self.warmup_steps, (step + 1) / self.warmup_steps, share)
         return self.peak * share
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of `__init__`."""
-        names = ("peak", "shape", "warmup_steps", "steps")
-        return {name: getattr(self, name) for name in names}
-
 
 def schedule(params: TrainParams, phase: Phase, steps_per_epoch: int) -> Schedule:
     """Return the learning rate by batch over `phase`."""

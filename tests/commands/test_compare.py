@@ -18,6 +18,7 @@ from pipeline.experiments.statistics import (
     PairedDifference,
     compare_means,
     compare_paired,
+    mean_interval,
 )
 from tests.project import Project, compare, compare_json
 
@@ -362,6 +363,13 @@ def test_a_side_is_taken_where_the_test_takes_one(
     for low, high in ((-0.02, 0.02), (difference, difference)):
         result = PairedDifference(10_000, 10, 20, difference, low, high, p_value)
         assert (result.verdict, result.reason) == (verdict, reason)
+
+
+def test_the_interval_of_a_mean_by_hand() -> None:
+    # Of three values, t is 4.302653; their standard deviation is 0.01.
+    half = 4.302653 * 0.01 / 3**0.5
+    assert mean_interval([0.80, 0.81, 0.82]) == pytest.approx((0.81 - half, 0.81 + half))
+    assert mean_interval([0.8, 0.8]) == (0.8, 0.8)
 
 
 def test_welch_by_hand() -> None:

@@ -1,5 +1,6 @@
 """Presets: complete, listed, and applied without touching anything else in `params.yaml`."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.params import flat
 from pipeline.experiments import params_text, presets
 from tests.project import ROOT, Project
 
@@ -23,9 +25,7 @@ def test_a_preset_sets_its_sections_and_no_others(name: str) -> None:
     after = yaml.safe_load(text)
     assert after == before | {"model": preset.model, "train": preset.train}
     assert {n for n, (old, new) in changes.items() if old != new} == {
-        n
-        for n in presets.flat(before) | presets.flat(after)
-        if presets.flat(before).get(n) != presets.flat(after).get(n)
+        n for n in flat(before) | flat(after) if flat(before).get(n) != flat(after).get(n)
     }
     presets.check(after)
     assert presets.applied(presets.find("mlp"), text)[0] == PARAMS
@@ -41,9 +41,9 @@ def test_the_committed_parameters_are_the_defaults() -> None:
 
 
 def test_presets_list_only_what_differs_from_the_defaults() -> None:
-    defaults = presets.flat(yaml.safe_load((ROOT / "presets/defaults.yaml").read_text())["train"])
+    defaults = flat(yaml.safe_load((ROOT / "presets/defaults.yaml").read_text())["train"])
     for name in NAMES:
-        train = presets.flat(yaml.safe_load(presets.find(name).text).get("train", {}))
+        train = flat(yaml.safe_load(presets.find(name).text).get("train", {}))
         assert not train.items() & {k: v for k, v in defaults.items() if k in train}.items(), name
 
 
@@ -93,8 +93,8 @@ def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: 
     original = params.read_text()
     listed = fresh.ok(*PRESET).splitlines()
     assert [line.split()[0] for line in listed] == NAMES
-    for name in NAMES:
-        assert presets.find(name).about in fresh.ok(*PRESET, "--help")
+    for name, line in zip(NAMES, listed, strict=True):
+        assert line.endswith(presets.find(name).about)
 
     printed = fresh.ok(*PRESET, "cnn")
     assert "train.epochs: 5 -> 10\n" in printed
@@ -110,6 +110,33 @@ def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: 
     assert params.read_text() == own
     fresh.ok(*PRESET, "mlp", "--force")
     assert params.read_text() == original
+
+
+@pytest.mark.parametrize("damage", ["not YAML", "not UTF-8", "FIFO", "folder", "dangling link"])
+def test_a_damaged_preset_stops_no_other_command(fresh: Project, damage: str) -> None:
+    """Nor does one wait for what is no file."""
+    path = fresh.path / "presets/other.yaml"
+    if damage == "FIFO":
+        os.mkfifo(path)
+    elif damage == "folder":
+        path.mkdir()
+    elif damage == "dangling link":
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(b"a: [" if damage == "not YAML" else b"# caf\xe9")
+    done = fresh.run(*PRESET, "other", timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: presets/other.yaml ")
+    fresh.ok("python", "-m", "pipeline", "verify", "--help")
+
+
+@pytest.mark.parametrize("content", [b"# caf\xe9\n", "seed: 0".encode("utf-16")])
+def test_params_in_another_encoding_are_one_line(fresh: Project, content: bytes) -> None:
+    (fresh.path / "params.yaml").write_bytes(content)
+    done = fresh.run(*PRESET, "cnn")
+    assert done.stderr == "error: params.yaml is not encoded in UTF-8\n"
+    assert (fresh.path / "params.yaml").read_bytes() == content
 
 
 @pytest.mark.parametrize("name", ["cn", "../x", "defaults", ""])
@@ -142,3 +169,11 @@ def test_a_file_that_is_not_as_it_should_be_is_one_line(
     (tmp_path / path).write_text(text)
     with pytest.raises(PipelineError, match=path):
         presets.applied(presets.find("cnn"), Path("params.yaml").read_text())
+
+
+def test_a_file_too_large_for_memory_is_one_line(fresh: Project) -> None:
+    for path in ("params.yaml", "presets/cnn.yaml"):
+        with (fresh.path / path).open("wb") as file:
+            file.truncate(10 * 2**30)  # sparse
+        done = fresh.run(*PRESET, "cnn" if "cnn" in path else "mlp", timeout=60)
+        assert done.stderr == (f"error: {path} has 10,737,418,240 bytes; allowed are 1,048,576\n")

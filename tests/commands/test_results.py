@@ -19,7 +19,7 @@ from tests.project import ROOT, Project, read_csv, read_json
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
-QUEUE = "python -m pipeline seeds 2 --preset mlp --name tiny -S train.epochs=1"
+RUN = "python -m pipeline seeds 2 --preset mlp --name tiny -S train.epochs=1 --run"
 
 
 def describe(project: Project, rows: list[dict[str, object]], **more: object) -> None:
@@ -94,21 +94,27 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     assert done.returncode == 1
     assert "tiny-0 is not recorded; `python -m pipeline results --run` runs it" in done.stderr
     project.commit("One row")
-    printed = project.ok(*RESULTS, "--run")
+    printed = project.ok(*RESULTS, "--run", "--workers", "1")
     assert "tiny-1: validation accuracy 0." in printed
+    assert "K, what plain Keras takes for the default: " in printed
     page = (project.path / "RESULTS.md").read_text()
     values = [accuracy(project, f"tiny-{seed}") for seed in range(2)]
-    assert f"| {mean(values):.4f} ± {stdev(values):.4f} | 2 | 1 | 1 | 101,770 |" in page
+    assert f"| tiny | {mean(values):.4f} ± {stdev(values):.4f} | " in page
+    assert " | 2 | 1 | 1 | 101,770 | 0.0 | " in page
     assert "## A title\n\nA question.\n\n| experiment | " in page
-    assert f"```console\n{QUEUE}\n```" in page
+    assert f"```console\n{RUN}\n```" in page
     history = read_csv(project.path / "results-history.csv")
     assert [(row["experiment"], row["epoch"]) for row in history] == [
         ("tiny-0", "1"),
         ("tiny-1", "1"),
     ]
     rows = list(csv.DictReader((project.path / "results.csv").read_text().splitlines()))
-    assert [float(row["test_accuracy"]) for row in rows] == values
+    assert [float(row["validation_accuracy"]) for row in rows] == values
     assert all(float(row["processor_seconds"]) > 0 for row in rows)
+    assert all(float(row["unit"]) > 0 for row in rows)
+    # 28 batches of 32; a weight of the two kernels for each image and three products.
+    operations = 28 * 32 * 2 * 3 * (784 * 128 + 128 * 10)
+    assert [int(row["operations"]) for row in rows] == [operations] * 2
     assert "tiny" not in project.ok(*RESULTS, "--run"), "all is recorded"
 
     # Without the experiments, as in a fresh clone, the table serves.

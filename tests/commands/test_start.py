@@ -42,7 +42,9 @@ def test_a_clone_becomes_a_project_with_a_history_of_its_own(cloned: Project) ->
         ("echo >> params.yaml", "there are changes that are not committed; commit or stash them"),
         ("git checkout --quiet --detach", "this is not the top folder of a git repository, on a"),
         ("git branch template", "there is a branch template: a project was started here before"),
+        ("git branch template/x", "there is a branch template: a project was started here before"),
         ("git config user.useConfigOnly true", "git: "),
+        ("touch .git/index.lock", "git: "),
     ],
 )
 def test_it_refuses_before_anything_is_changed(cloned: Project, command: str, message: str) -> None:
@@ -50,9 +52,9 @@ def test_it_refuses_before_anything_is_changed(cloned: Project, command: str, me
     nobody = {
         f"GIT_{role}_{what}": "" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
-    before = cloned.ok("git", "rev-parse", "HEAD")
+    before = cloned.ok("git", "rev-parse", "HEAD", "--all")
     done = cloned.run(*START, env=nobody if "config" in command else None)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}")
-    assert cloned.ok("git", "rev-parse", "HEAD") == before
+    assert cloned.ok("git", "rev-parse", "HEAD", "--all") == before
     assert (cloned.path / "dvc.lock").exists()

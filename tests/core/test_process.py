@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -88,3 +90,42 @@ def test_a_user_without_name_or_home(done: Project, home: str) -> None:
         assert run.returncode == 0, run.stderr
         assert "Traceback" not in run.stderr
         assert outputs(done, stage) == before
+
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_leaves_nothing_behind(project: Project, number: signal.Signals) -> None:
+    process = project.start("python", "-m", "stages.plot")
+    while not list(project.path.glob("plots/.*.tmp*")):
+        assert process.poll() is None
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (128 + number, "")
+    assert not list(project.path.glob("plots/.*.tmp*"))
+    assert project.stage("plot").returncode == 0
+
+
+def test_a_signal_in_a_finalizer_is_not_lost(done: Project) -> None:
+    """Python ignores its exception there: DVC's libraries have many."""
+    code = (
+        "import signal, time\nfrom pipeline.core import process\n"
+        "class Signalled:\n    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+        "with process.tidied_up():\n    Signalled()\n    time.sleep(60)\n"
+    )
+    run = done.run("python", "-c", code)
+    assert (run.returncode, run.stderr) == (128 + signal.SIGTERM, "")
+
+
+@pytest.mark.parametrize("name", ["stages.train", "pipeline"])
+def test_an_interrupt_before_the_work_is_silent(done: Project, name: str) -> None:
+    """While libraries are imported, which takes most of a second."""
+    arguments = ["predict", "--test-index", "0"] if name == "pipeline" else []
+    for delay in (0.1, 0.2, 0.4):
+        process = done.start("python", "-m", name, *arguments)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+        assert printed == ""

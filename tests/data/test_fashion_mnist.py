@@ -58,6 +58,13 @@ ANSWERS = {
     "bad-gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
     "bad-zstd": b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd, br\r\nContent-Length: 3\r\n\r\nabc",
     "bad-cookie": b"HTTP/1.1 200 OK\r\nSet-Cookie: =;=;\xff\r\n" + NOTHING,
+    "long-status": b"HTTP/1.1 404 " + b"a" * 60_000 + b"\r\n" + NOTHING,
+    "encodings": b"HTTP/1.1 200 OK\r\nContent-Encoding: " + b"gzip," * 2000 + b"\r\n" + NOTHING,
+    "old-protocol": b"no header at all",
+    "continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 200,
+    "not-modified": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "part": b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc",
+    "nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
     "escape": b"HTTP/1.1 404 \x1b]0;owned\x07\x1b[31m\r\n" + NOTHING,
     **{
         f"redirect-{index}": b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\n" + NOTHING
@@ -185,6 +192,9 @@ def test_the_next_mirror_serves(server: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", ANSWERS)
 def test_no_answer_keeps_the_next_mirror_from_serving(server: str, way: str) -> None:
+    with pytest.raises(PipelineError) as error:
+        fashion_mnist.fetch([f"{server}/{way}"])
+    assert all(len(line) < 500 and line.isprintable() for line in str(error.value).splitlines())
     fashion_mnist.fetch([f"{server}/{way}", f"{server}/right"])
     assert raw() == CONTENT
 

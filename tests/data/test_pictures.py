@@ -195,6 +195,21 @@ def test_deep_greys_are_scaled_by_what_the_picture_holds(bits: int, tmp_path: Pa
     )
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_may_be_zero_in_a_tiff(bits: int, tmp_path: Path) -> None:
+    """Written by hand, as Pillow cannot: source, TIFF 6.0, sections 2 and 4."""
+    pixels = IMAGES[0]
+    data = (255 - pixels).astype(np.uint8) if bits == 8 else (65535 - pixels * np.uint16(257))
+    height, width = pixels.shape
+    shorts = {256: width, 257: height, 258: bits, 259: 1, 262: 0, 273: 122, 277: 1, 278: height}
+    tags = shorts | {279: data.nbytes}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    (tmp_path / "white.tif").write_bytes((header + entries).ljust(122, b"\0") + data.tobytes())
+    read = pictures.read(tmp_path / "white.tif", like("fit", 28, 28, 1))
+    np.testing.assert_array_equal(read, pixels)
+
+
 def test_nothing_but_what_is_transparent(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="shows nothing but its background"):
         read_saved(Image.new("RGBA", (300, 300), (0, 0, 0, 0)), tmp_path / "image.png")

@@ -16,6 +16,7 @@ from pipeline.experiments.workspace import (
     check_not_locked,
     check_queue,
 )
+from tests.project import Project
 
 
 def git(*arguments: str) -> None:
@@ -94,3 +95,34 @@ def test_a_damaged_table_of_locks_is_one_line(
         RWLOCK.write_text(content)
         with pytest.raises(PipelineError, match=f"^{RWLOCK}, .*remove it and run this again$"):
             check_not_locked()
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "dvc.yaml", "models/dataset.json", "data/own/x"])
+def test_dvc_is_not_left_to_wait_for_a_pipe(project: Project, path: str) -> None:
+    (project.path / path).unlink(missing_ok=True)
+    os.mkfifo(project.path / path)
+    done = project.run("python", "-m", "pipeline", "data", timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {path} is not a ")
+
+
+def test_what_libraries_of_dvc_raise_is_one_line(project: Project) -> None:
+    huge = f"seed: 1{'0' * 5000}"
+    params = project.path / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("seed: 0", huge, 1))
+    data = project.run("python", "-m", "pipeline", "data")
+    params.write_text(text)
+    project.ok("git", "checkout", "--quiet", "--orphan", "empty")
+    seeds = project.run("python", "-m", "pipeline", "seeds", "1")
+    for done in (data, seeds):
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: DVC: ")
+
+
+def test_a_damaged_index_of_git_is_one_line(project: Project) -> None:
+    """DVC would wait for ever."""
+    (project.path / ".git/index").write_bytes(b"damaged")
+    command = ("predict", "--test-index=0", "--rev=HEAD")
+    done = project.run("python", "-m", "pipeline", *command, timeout=60)
+    assert done.stderr.startswith("error: git: ")

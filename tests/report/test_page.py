@@ -17,7 +17,7 @@ from pipeline.data.dataset import Dataset, Description
 from pipeline.data.fashion_mnist import DESCRIPTION
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import EvaluateParams
-from pipeline.report import figures, page
+from pipeline.report import figures, page, panels
 from pipeline.report.figures import PlotParams
 from pipeline.report.formats import percent
 from tests.browser import A4, DESKTOP, PHONE, Browser, opened
@@ -449,9 +449,9 @@ def test_figures_stay_bounded(classes: int) -> None:
     probabilities = guesses(labels, classes)
     with figures.style():
         drawn = [
-            figures.samples(test, description, 12),
+            panels.samples(test, description, 12),
             figures.confusion(metrics.confusion_matrix(probabilities, labels), description),
-            figures.predictions(
+            panels.predictions(
                 test, description, probabilities, np.arange(min(classes, 9)), "Some"
             ),
         ]

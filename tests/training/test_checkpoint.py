@@ -14,7 +14,7 @@ from pipeline.training.checkpoint import PATH, Checkpoint
 
 SAVED = Checkpoint(
     "right",
-    {"history": [{"loss": 0.1}], "stopped": False},
+    [{"loss": 0.1}],
     weights=[np.arange(6, dtype=np.float32).reshape(2, 3), np.float32(7) * np.ones(())],
     optimizer=[np.array(3)],
     best=[],
@@ -31,7 +31,7 @@ def test_what_was_saved_is_loaded_for_the_same_inputs(capsys: pytest.CaptureFixt
     checkpoint.save(SAVED)
     loaded = checkpoint.load("right")
     assert loaded is not None
-    assert loaded.progress == SAVED.progress
+    assert loaded.history == SAVED.history
     for name in checkpoint.ARRAYS:
         arrays, expected = getattr(loaded, name), getattr(SAVED, name)
         assert len(arrays) == len(expected)

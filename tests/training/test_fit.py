@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,15 @@ def test_data_that_cannot_serve_is_an_error(
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(project: Project) -> None:
+    project.set_params({"train.device": "gpu"})
+    done = project.stage("train")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("train: train.device is gpu, but TensorFlow finds none; it needs one by")
 
 
 def test_a_diverging_training_is_an_error_and_writes_nothing(project: Project) -> None:

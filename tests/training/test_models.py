@@ -13,8 +13,9 @@ import pytest
 from tests.project import Project, keep_checkpoints, read_json
 
 AUGMENTED = {"flip": True, "shift": 2, "erase": 0.5}
-CNN = {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "dropout": 0.1, "l2": 0.0001}
-RESNET = {"name": "resnet", "width": 8, "blocks": [0, 1], "dropout": 0.1, "l2": 0.0001}
+REGULARISED = {"dropout": 0.1, "l2": 0.0001}
+CNN = REGULARISED | {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "mirrored": False}
+RESNET = REGULARISED | {"name": "resnet", "width": 8, "blocks": [0, 1], "mirrored": True}
 TRANSFER = {
     "name": "transfer",
     "backbone": "MobileNetV2",
