@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def real_data() -> Path:
         if all((folder / file.name).is_file() for file in FILES):
             return folder.resolve()
     pytest.skip("no folder with the four Fashion-MNIST files: set FASHION_MNIST_MIRROR")
+
+
+def pytest_configure() -> None:
+    """Let what the tests start be interrupted, which it is not in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

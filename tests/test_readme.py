@@ -4,6 +4,7 @@ import re
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.project import ROOT, WAIT, Project
@@ -11,6 +12,7 @@ from tests.project import ROOT, WAIT, Project
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.exhaustive
 def test_the_walk_through_works(project: Project) -> None:
     # `make` finds the environment that these tests run in, and has nothing to install.
     (project.path / ".venv").symlink_to(sys.prefix)

@@ -262,6 +262,7 @@ def test_a_run_on_a_folder_that_is_killed_in_each_stage_is_made_good(
     assert project.lock() == undisturbed.lock()
 
 
+@pytest.mark.exhaustive
 def test_an_experiment_that_was_killed_goes_on(undisturbed: Project, tmp_path: Path) -> None:
     project = undisturbed.clone(tmp_path / "project")
     project.commit("Undisturbed")

@@ -267,6 +267,7 @@ def test_what_is_not_there_is_told(project: Project, exported: list[Path]) -> No
     assert done.stderr == "error: data/processed/test.npz is missing; run `dvc repro`\n"
 
 
+@pytest.mark.exhaustive
 def test_the_model_of_another_revision(
     project: Project, exported: list[Path], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def write(project: Project, results: list[dict[str, Any]]) -> None:
         writer.writerows(results)
 
 
+@pytest.mark.exhaustive
 def test_a_row_is_taken_over_only_if_every_figure_is_the_same(project: Project) -> None:
     record(project, {"name": "right"}, {"name": "wrong"})
     table = project.path / "results.csv"

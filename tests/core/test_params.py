@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from tests.project import Project
-from tests.training.test_models import TRANSFER
+from tests.training.test_models import RESNET, TRANSFER
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ from tests.training.test_models import TRANSFER
         ),
         (
             "train",
-            {"model": {"name": "resnet", "width": 8, "blocks": [], "dropout": 0.0, "l2": 0.0}},
+            {"model": RESNET | {"blocks": []}},
             ["model.blocks is []", "at least 1"],
         ),
         (
@@ -106,6 +106,8 @@ def test_another_family_needs_other_parameters(finished: Project) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "train: params.yaml: model.filters is missing; "
+        "`python -m pipeline preset cnn` sets all that cnn needs\n"
+        "train: params.yaml: model.mirrored is missing; "
         "`python -m pipeline preset cnn` sets all that cnn needs\n"
     )
 

@@ -610,6 +610,7 @@ def add_a_picture_meanwhile() -> None:
     sys.addaudithook(note)
 
 
+@pytest.mark.exhaustive
 def test_dvc_follows_the_folder(fresh: Project, tmp_path: Path) -> None:
     """A clone has it after `dvc checkout`; what changes in it makes `download` run again."""
 

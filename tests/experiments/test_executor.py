@@ -159,14 +159,8 @@ def worker_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive),
-    ],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_is_interrupted_goes_on(small: Project, number: signal.Signals) -> None:
     """Ctrl-C reaches the whole group, as in a terminal; the others the driver alone."""
     trials = ("first:seed=2", "slow:seed=1;train.epochs=7", "third:seed=3", "--workers", "1")
