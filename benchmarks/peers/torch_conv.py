@@ -39,9 +39,8 @@ def cnn() -> nn.Module:
         for _ in range(2):
             layers += [convolution(channels, filters), nn.ReLU()]
             channels = filters
-        layers += [nn.MaxPool2d(2), nn.Dropout(0.1)]
-    layers += [nn.Flatten(), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Dropout(0.1)]
-    return nn.Sequential(*layers, nn.Linear(128, 10))
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 7 * 7, 10))
 
 
 def resnet() -> nn.Module:
@@ -58,12 +57,9 @@ torch.manual_seed(0)
 images, labels = (torch.from_numpy(array) for array in data.load("train"))
 images = images[:, None].contiguous(memory_format=torch.channels_last)
 model = {"cnn": cnn, "resnet": resnet}[sys.argv[1]]().to(memory_format=torch.channels_last)
-if sys.argv[1] == "cnn":
-    optimizer = torch.optim.Adam(model.parameters(), 0.003, fused=True)
-else:
-    optimizer = torch.optim.SGD(
-        model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=0.0005, fused=True
-    )
+optimizer = torch.optim.SGD(
+    model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=0.0005, fused=True
+)
 loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
 order = torch.randperm(len(images)).split(BATCH)
 for step in range(WARM_UP + STEPS):
