@@ -20,8 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--run",
-        action="store_true",
-        help="first run what is not recorded yet, or with other parameters or code than those of "
+        metavar="ROW",
+        nargs="*",
+        help="first run what, of these rows or of all, is not recorded yet, or with other parameters or code than those of "
         "the last commit; with --workers 1 alone, times are comparable, and known in K as well",
     )
     _cluster.configure(parser)
@@ -32,7 +33,8 @@ def execute(arguments: argparse.Namespace) -> int:
     check_not_shallow()
     sections, table = results_rows.load_sections(), results_table.load_table()
     rows = {row.name: row for section in sections for row in section.rows}
-    if unknown := [name for name in arguments.check if name not in rows]:
+    named = [*arguments.check, *(arguments.run or [])]
+    if unknown := [name for name in named if name not in rows]:
         raise PipelineError(f"{', '.join(unknown)}: not a row; there are {', '.join(rows)}")
     status = 0
     for name in arguments.check:
@@ -40,8 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
     results.add_finished(sections, table)
-    if arguments.run:
-        results.run(sections, table, _cluster.cluster(arguments))
+    if arguments.run is not None:
+        results.run(sections, table, arguments.run or list(rows), _cluster.cluster(arguments))
     results_table.save_table(sections, table)
     results_page.write(sections, table)
     print(f"{results_table.TABLE} and {results_page.PAGE} are written")

@@ -36,11 +36,11 @@ def add_finished(sections: list[ResultsSection], table: Table) -> None:
                 table[entry.name] = result
 
 
-def due(sections: list[ResultsSection], table: Table) -> list[Trial]:
+def due(rows: list[Row], table: Table) -> list[Trial]:
     """Return what is not recorded yet, or with other parameters or code than the last commit's."""
     code = train_code(partial(read, commit="HEAD"))
     trials = []
-    for row in (row for section in sections for row in section.rows):
+    for row in rows:
         params = hash_params(row.params())
         for seed, trial in enumerate(row.trials()):
             known = table.get(trial.name)
@@ -49,12 +49,13 @@ def due(sections: list[ResultsSection], table: Table) -> list[Trial]:
     return trials
 
 
-def run(sections: list[ResultsSection], table: Table, cluster: Cluster) -> None:
-    """Run what is due, and add it to the table, which is saved after each.
+def run(sections: list[ResultsSection], table: Table, names: list[str], cluster: Cluster) -> None:
+    """Run what is due of the rows of these names, and add it to the table, saved after each.
 
     Where each experiment has this machine to itself, its time is known in K as well.
     """
-    trials = due(sections, table)
+    rows = [row for section in sections for row in section.rows if row.name in names]
+    trials = due(rows, table)
     alone = bool(trials) and cluster.workers == 1 and not cluster.scheduler
     before = plain_keras.seconds() if alone else None
     added = []
