@@ -22,8 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run",
         metavar="ROW",
         nargs="*",
-        help="first run what, of these rows or of all, is not recorded yet, or with other parameters or code than those of "
-        "the last commit; with --workers 1 alone, times are comparable, and known in K as well",
+        help="first run what is not recorded yet, of these rows or of all, or with other "
+        "parameters or code than those of the last commit; with --workers 1 alone, times are comparable, and "
+        "known in K as well",
     )
     _cluster.configure(parser)
 
