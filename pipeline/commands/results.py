@@ -23,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ROW",
         nargs="*",
         help="first run what is not recorded yet, of these rows or of all, or with other "
-        "parameters or code than those of the last commit; with --workers 1 alone, times are comparable, and "
-        "known in K as well",
+        "parameters or code than those of the last commit; with --workers 1 alone, times are "
+        "comparable, and known in K as well",
     )
     _cluster.configure(parser)
 

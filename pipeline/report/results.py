@@ -52,7 +52,7 @@ class _Training(Section):
     epochs: Count
     kept_epoch: Count
     parameters: Count
-    operations: Count
+    operations: int = Field(ge=1, le=10**24)
     running_accuracy: Share
     running_loss: Loss
     val_accuracy: Share | None = None
