@@ -43,6 +43,16 @@ def tidied_up() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals wait for the end of this block, in which an exception would abort native code."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
 def _exit(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 

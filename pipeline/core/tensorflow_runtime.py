@@ -58,7 +58,7 @@ def start(*, jit_compile: bool, gpu: bool = False) -> None:
     os.environ.update(SETTINGS)
     if not gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _without_chatter(), _quickly():
+    with process.signals_held(), _without_chatter(), _quickly():
         import keras
         import tensorflow as tf
 

@@ -100,7 +100,7 @@ def how_to_get(experiment: str) -> str:
     for row in rows:
         if experiment in row.names():
             return (
-                f"; it is made by `{row.command()}` and `dvc queue start`, or fetched by "
+                f"; it is made by `{row.command()}`, or fetched by "
                 f"`dvc exp pull REMOTE {experiment}` from where somebody has pushed it"
             )
     return ""

@@ -254,9 +254,9 @@ def test_the_committed_page_is_that_of_the_table(fresh: Project) -> None:
     done = fresh.run(*compare.split())
     assert done.returncode == 1
     name = compare.split()[-2]
-    (command,) = [line for line in page.splitlines() if line.endswith(f"--name {name[:-2]}")]
+    (command,) = [line for line in page.splitlines() if line.endswith(f"--name {name[:-2]} --run")]
     assert f"{name} is not a branch, tag, commit or experiment; it is made by" in done.stderr
-    assert f"`{command}` and `dvc queue start`, or fetched by `dvc exp pull" in done.stderr
+    assert f"`{command}`, or fetched by `dvc exp pull" in done.stderr
 
 
 def undominated(results: list[dict[str, str]]) -> list[str]:
