@@ -155,7 +155,8 @@ def intervals(
         zip(values, bounds, RUN_COLOURS, strict=False)
     ):
         mean = float(np.mean(points))
-        reach = [[mean - low], [high - mean]]
+        # Rounding may put the mean a little beyond a bound: an accuracy of 1, for one.
+        reach = [[max(0, mean - low)], [max(0, high - mean)]]
         axes.errorbar(mean, row, xerr=reach, fmt="o", color=colour, capsize=4, markersize=7)
         if len(points) > 1:
             axes.plot(points, [row] * len(points), "|", color="black", markersize=10, alpha=0.7)

@@ -182,7 +182,7 @@ def test_several_presets_are_searched_together_by_any_metric(
 ) -> None:
     project = untrained.clone(tmp_path / "project")
     rate = {"type": "float", "low": 0.001, "high": 0.004, "scale": "log"}
-    space = {"mlp": {"train.learning_rate": rate}, "cnn": {"train.learning_rate": rate}}
+    space = {"mlp": {"train.learning_rate": rate}, "cnn": {"train.learning_rate": dict(rate)}}
     write_search(project, trials=6, batch=6, metric="validation.loss", space=space)
     printed = project.ok(*COMMAND, timeout=900)
     found = experiments(project)

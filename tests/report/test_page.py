@@ -458,3 +458,9 @@ def test_figures_stay_bounded(classes: int) -> None:
     for figure in drawn:
         assert figure.get_size_inches().max() < 30
         assert sum(len(axes.texts) for axes in figure.axes) < 300
+
+
+def test_an_interval_may_end_at_its_value() -> None:
+    """Of an accuracy of 1, the upper bound may be less by rounding."""
+    drawn = figures.intervals(["all right"], [[1.0]], [(0.9, 0.9999999999999998)], "accuracy")
+    assert figures.svg(drawn, "intervals")
