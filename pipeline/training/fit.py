@@ -54,7 +54,7 @@ def fit(
                 transfer.set_trainable(model, params.model, frozen=phase.frozen)
             if len(history) >= phase.end:
                 continue
-            trainer = _trainer(model, train, params, phase)
+            trainer = _trainer(model, batches, params, phase)
             if len(history) > phase.first:
                 trainer.restore(state.optimizer)
             while len(history) < phase.end and not summary.stopped(params, history):
@@ -144,13 +144,14 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
         )
 
 
-def _trainer(model: keras.Model, train: Dataset, params: Hyperparameters, phase: Phase) -> Trainer:
-    steps = len(train.labels) // params.train.batch_size
+def _trainer(
+    model: keras.Model, batches: TrainingBatches, params: Hyperparameters, phase: Phase
+) -> Trainer:
     return Trainer(
         model,
         params.train,
-        optimizers.schedule(params.train, phase, steps),
-        _class_weights(train, params.train, classes=model.output_shape[-1]),
+        optimizers.schedule(params.train, phase, batches.steps),
+        _class_weights(batches.train, params.train, classes=model.output_shape[-1]),
         jit_compile=params.jit_compile,
     )
 
