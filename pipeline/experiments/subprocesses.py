@@ -78,6 +78,8 @@ def call(
         finally:
             if process.returncode is None:
                 _end(process)
+            elif process.returncode < 0:  # killed: what it had started is still at work
+                _kill(process)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -87,8 +89,12 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             os.killpg(process.pid, signal.SIGINT)  # first, let DVC release its locks
             process.wait(GRACE)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

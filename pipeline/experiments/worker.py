@@ -1,5 +1,6 @@
 """What a Dask worker does: run a trial in a clone, and push it once it is complete."""
 
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pipeline.experiments.workspace import cache_folder
 
 LAST_LINES = 3  # of what a failed trial printed
 LONGEST_LOG = 100_000  # characters
+KILLED = re.compile(r"exited with (-9|137)$", re.MULTILINE)  # as DVC says it of a stage
 PAUSE = 10  # seconds to the next attempt, in which what was out of reach may come back
 
 
@@ -88,7 +90,10 @@ def _run_in_clone(trial: Trial, source: Source, root: Path) -> Outcome:
     ended, log = _dvc(root, folder, "exp", "run", "--name", trial.name, *settings)
     if ended:
         lines = [line for line in log.replace("\r", "\n").splitlines() if line.strip()]
-        return Outcome(trial, error="\n".join(lines[-LAST_LINES:]), log=log)
+        error = "\n".join(lines[-LAST_LINES:])
+        if ended < 0 or KILLED.search(log):  # no trial does that to itself
+            raise PipelineError(f"killed, as a machine without memory does:\n{error}")
+        return Outcome(trial, error=error, log=log)
     if source.remote:
         ended, printed = _dvc(root, folder, "push")
         if ended:

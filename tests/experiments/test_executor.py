@@ -64,7 +64,7 @@ mark = Path(FOLDER, f"started-{seed}")
 if epochs in (7, 8) and not mark.exists():
     if epochs == 8:
         signal.signal(signal.SIGINT, lambda *_: (time.sleep(4), sys.exit(3)))
-    mark.write_text(f"{os.getpid()} {os.getppid()}")
+    mark.write_text(f"{os.getpid()} {os.getpgrp()}")
     time.sleep(600)
 Path("models").mkdir(exist_ok=True)
 Path("models/model.keras").write_text(f"{seed}")
@@ -93,7 +93,7 @@ def start(project: Project, *trials: str) -> subprocess.Popen[str]:
 
 
 def stage_at_work(project: Project, seed: int) -> list[int]:
-    """Wait for a stage that waits, and return its process and DVC's."""
+    """Wait for a stage that waits, and return its process and DVC's, which leads its group."""
     mark = project.path.parent / f"started-{seed}"
     deadline = time.monotonic() + 60
     while not mark.exists() or not mark.read_text():
@@ -143,11 +143,15 @@ def test_a_clone_without_git_is_not_taken_for_the_repository_around_it(small: Pr
     assert_nothing_is_left(small)
 
 
-def test_a_killed_worker_costs_nothing_but_time(small: Project) -> None:
-    """With -9, in the middle of a trial: what it had started ends, and the trial runs elsewhere."""
+@pytest.mark.parametrize(
+    "killed",
+    ["worker", *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("dvc", "stage"))],
+)
+def test_what_is_killed_costs_nothing_but_time(small: Project, killed: str) -> None:
+    """With -9, in the middle of a trial: what it had started ends, and the trial runs again."""
     with start(small, "slow:seed=1;train.epochs=8", "other:seed=2", "--workers", "2") as driver:
         stage, dvc = stage_at_work(small, 1)
-        os.kill(worker_of(dvc), signal.SIGKILL)
+        os.kill({"worker": worker_of(dvc), "dvc": dvc, "stage": stage}[killed], signal.SIGKILL)
         printed, _ = driver.communicate(timeout=120)
     assert driver.returncode == 0, printed
     assert small.ok(*EXPERIMENTS).split() == ["other", "slow"], printed
