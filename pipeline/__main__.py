@@ -1,7 +1,6 @@
 """`python -m pipeline <command>`: what DVC itself does not do."""
 
 import argparse
-import os
 import signal
 import sys
 
@@ -40,9 +39,10 @@ def main() -> int:
             sys.stdout.flush()
         return status
     except BrokenPipeError:  # what reads the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        process.drop_unwritten()
         return 128 + signal.SIGPIPE
     except (PipelineError, OSError) as error:
+        process.drop_unwritten()
         print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return 1
 

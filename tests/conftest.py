@@ -65,5 +65,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is left with it at the end."""
-    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_portability.py"))
+    """Begin with what takes longest, and end with what waits for the finished project.
+
+    So no worker is left with the first at the end, and not all wait for the second at the start.
+    """
+    long = ("test_readme.py", "test_portability.py")
+    items.sort(key=lambda item: (item.path.name not in long, _needs_finished(item)))
+
+
+def _needs_finished(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "finished" in item.fixturenames

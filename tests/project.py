@@ -187,8 +187,8 @@ class Project:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a user whose virtual environment is active."""
-    foreign = ("GIT_", "DVC_", "KERAS_", "TF_", "FASHION_MNIST_")
+    """The environment of a user whose virtual environment is active, whatever ours is."""
+    foreign = ("GIT_", "DVC_", "KERAS_", "TF_", "FASHION_MNIST_", "PYTHON", "SHELL")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     identity = {
         f"GIT_{role}_{what}": value

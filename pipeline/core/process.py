@@ -80,6 +80,14 @@ def open_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def drop_unwritten() -> None:
+    """Let what cannot be printed any more go nowhere, or Python tries it again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def name_user() -> None:
     """Give DVC a name and a home where the user has none, as a container under any number has."""
     if not {"LOGNAME", "USER", "LNAME", "USERNAME"} & os.environ.keys():

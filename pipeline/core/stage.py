@@ -37,7 +37,9 @@ def active(
             yield ActiveStage(check_params(schema, inputs.params), inputs)
             inputs.check()
             outputs.check(inputs.outputs, written, scratch)
+            sys.stdout.flush()  # what cannot be printed is an error here, and not after the end
     except (PipelineError, OSError) as error:
+        process.drop_unwritten()
         for line in str(error).splitlines():
             print(f"{name}: {printable(line)}", file=sys.stderr)
         sys.exit(1)

@@ -12,7 +12,7 @@ from tests.project import Project, environment
 
 COMMAND = ("python", "-m", "pipeline", "verify")
 PREDICTIONS = "plots/predictions.csv"
-STATE = ("git", "status", "--porcelain", "--ignored", "--branch")
+STATE = ("git", "status", "--porcelain", "--ignored", "--branch", "--", ":(exclude)*__pycache__*")
 
 
 def verify(project: Project, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
