@@ -31,7 +31,7 @@ def run_on_small_data(target: Path) -> Path:
     project.commit("Small data")
     project.ok("dvc", "repro")
     project.commit("Results on small data")
-    return target
+    return project.packed().path
 
 
 @pytest.fixture
@@ -40,10 +40,16 @@ def project(finished: Project, tmp_path: Path) -> Project:
     return finished.clone(tmp_path / "project")
 
 
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which nothing has run, its parameters those that are committed. Only read it."""
+    return copy_project(tmp_path_factory.mktemp("untouched") / "project")
+
+
 @pytest.fixture
-def fresh(tmp_path: Path) -> Project:
-    """A copy of the project in which nothing has run, its parameters untouched."""
-    return copy_project(tmp_path / "fresh")
+def fresh(untouched: Project, tmp_path: Path) -> Project:
+    """A copy of the project in which nothing has run, to change at will."""
+    return untouched.clone(tmp_path / "fresh")
 
 
 @pytest.fixture(scope="session")

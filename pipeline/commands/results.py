@@ -4,7 +4,7 @@ import argparse
 
 from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import results, results_page, results_rows, results_table
+from pipeline.experiments import results, results_rows, results_table
 from pipeline.experiments.revisions import check_not_shallow
 
 
@@ -31,6 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Bring the table up to date, and write the page; exit status 1 if a row does not agree."""
+    from pipeline.experiments import results_page  # with Matplotlib, which is slow to import
+
     check_not_shallow()
     sections, table = results_rows.load_sections(), results_table.load_table()
     rows = {row.name: row for section in sections for row in section.rows}
@@ -47,5 +49,5 @@ def execute(arguments: argparse.Namespace) -> int:
         results.run(sections, table, arguments.run or list(rows), _cluster.cluster(arguments))
     results_table.save_table(sections, table)
     results_page.write(sections, table)
-    print(f"{results_table.TABLE} and {results_page.PAGE} are written")
+    print(f"{results_table.TABLE} and {results_table.PAGE} are written")
     return status

@@ -11,11 +11,10 @@ from pipeline.experiments import results_charts
 from pipeline.experiments.results import of
 from pipeline.experiments.results_groups import Group, frontier
 from pipeline.experiments.results_rows import ResultsSection
-from pipeline.experiments.results_table import TABLE, Table, train_code
+from pipeline.experiments.results_table import PAGE, TABLE, Table, train_code
 from pipeline.experiments.revisions import read
 from pipeline.report import figures
 
-PAGE = Path("RESULTS.md")
 COLUMNS = (
     "experiment",
     "validation accuracy",

@@ -19,6 +19,7 @@ from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock
 from pipeline.experiments.results_rows import ResultsSection
 
 TABLE = Path("results.csv")
+PAGE = Path("RESULTS.md")  # which is written from it
 HISTORY_TABLE = Path("results-history.csv")  # the epochs of its experiments
 TRAINED_BY = ("preprocess", "model", "train")  # the sections that decide on a model, with the data
 # What the stage `train` prints; a clock is never part of what it writes.

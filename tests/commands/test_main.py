@@ -10,9 +10,10 @@ from tests.project import ANYBODY, Project, environment
 
 COMPARE = "python -m pipeline compare HEAD HEAD"
 VERIFY = "python -m pipeline verify --stage preprocess"
+COMMANDS = [COMPARE, pytest.param(VERIFY, marks=pytest.mark.exhaustive)]
 
 
-@pytest.mark.parametrize("command", [COMPARE, VERIFY])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_reader_that_has_ended_is_no_error(finished: Project, command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -28,7 +29,7 @@ def test_a_reader_that_has_ended_is_no_error(finished: Project, command: str) ->
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("command", [COMPARE, VERIFY])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_standard_streams_may_be_closed(finished: Project, command: str) -> None:
     done = finished.run("bash", "-c", f"{command} <&- >&- 2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -51,8 +52,11 @@ def test_what_dvc_itself_would_print_may_have_no_place(finished: Project) -> Non
 
 @pytest.mark.parametrize(
     "home",
-    [["-u", "HOME"], ["HOME=/proc"], ["HOME=/dev/null"]],
-    ids=["none", "not to be written", "no folder"],
+    [
+        pytest.param(["-u", "HOME"], id="none", marks=pytest.mark.exhaustive),
+        pytest.param(["HOME=/proc"], id="not to be written", marks=pytest.mark.exhaustive),
+        pytest.param(["HOME=/dev/null"], id="no folder"),
+    ],
 )
 def test_a_user_without_name_or_home(project: Project, home: list[str]) -> None:
     """DVC itself would end in a traceback."""

@@ -90,8 +90,12 @@ def test_a_killed_run_leaves_nothing_to_repair(project: Project, number: signal.
     with (project.path / ".dvc/tmp/run.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
     assert working_in(project.path) == []
-    project.set_params({"train.epochs": 2})
-    assert "SYNTHETIC" in project.ok(*COMMAND), "it asked for Fashion-MNIST again, in vain"
+    with project.start(*COMMAND) as again:
+        assert again.stdout
+        # It asks for Fashion-MNIST again, in vain.
+        assert any("http://127.0.0.1:9: cannot be reached" in line for line in again.stdout)
+        assert any("SYNTHETIC" in line for line in again.stdout)
+        again.terminate()
 
 
 def test_where_it_runs_is_told(project: Project, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_cannot_be_queued_is_one_line(
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}")
     assert len(done.stderr.splitlines()) == 1
-    assert "No experiment tasks in the queue." in project.ok("dvc", "queue", "status")
+    assert project.ok("git", "for-each-ref", "refs/exps") == ""
     assert project.ok("git", "status", "--porcelain") == ""
 
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from signal import SIGHUP, SIGINT
 
 import pytest
 import yaml
@@ -198,7 +199,10 @@ def test_a_project_inside_a_larger_repository(project: Project, tmp_path: Path) 
     assert inner.ok(*predict).startswith("test image 0, actually ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (SIGHUP, SIGINT))],
+)
 def test_a_signal_ends_it_and_all_that_it_started(
     finished: Project, tmp_path: Path, number: signal.Signals
 ) -> None:

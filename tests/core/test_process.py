@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import signal
 import time
+from signal import SIGHUP, SIGTERM
 
 import pytest
 
@@ -26,10 +27,15 @@ def done(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
     ("stage", "settings"),
     [
         ("plot", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}),
-        ("plot", {"FREETYPE_PROPERTIES": "truetype:interpreter-version=35"}),
-        ("plot", {"MATPLOTLIBRC": "params.yaml"}),
-        ("plot", {"NPY_ENABLE_CPU_FEATURES": "AVX2", "NPY_DISABLE_CPU_FEATURES": "AVX2"}),
-        ("download", {"TQDM_MININTERVAL": "often"}),
+        *(
+            pytest.param(stage, settings, marks=pytest.mark.exhaustive)
+            for stage, settings in (
+                ("plot", {"FREETYPE_PROPERTIES": "truetype:interpreter-version=35"}),
+                ("plot", {"MATPLOTLIBRC": "params.yaml"}),
+                ("plot", {"NPY_ENABLE_CPU_FEATURES": "AVX2", "NPY_DISABLE_CPU_FEATURES": "AVX2"}),
+                ("download", {"TQDM_MININTERVAL": "often"}),
+            )
+        ),
         ("evaluate", {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "cpp", "HDF5_DRIVER": "nonsense"}),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else value,
@@ -44,7 +50,9 @@ def test_settings_for_other_programs_change_nothing(
     assert outputs(done, stage) == before
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [pytest.param("2>&-", marks=pytest.mark.exhaustive), "<&- >&- 2>&-"]
+)
 def test_closed_streams_change_nothing(done: Project, closed: str) -> None:
     before = outputs(done, "evaluate")
     run = done.run("sh", "-c", f"exec python -m stages.evaluate {closed}")
@@ -78,7 +86,13 @@ def test_python_that_looks_nowhere_says_so(done: Project) -> None:
     assert len(run.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("home", ["", "HOME=/proc"], ids=["none", "not to be written"])
+@pytest.mark.parametrize(
+    "home",
+    [
+        pytest.param("", id="none", marks=pytest.mark.exhaustive),
+        pytest.param("HOME=/proc", id="not to be written"),
+    ],
+)
 def test_a_user_without_name_or_home(done: Project, home: str) -> None:
     """As in a container that runs under any number."""
     if not shutil.which("setpriv") or done.run(*ANYBODY, "true").returncode:
@@ -92,10 +106,10 @@ def test_a_user_without_name_or_home(done: Project, home: str) -> None:
         assert outputs(done, stage) == before
 
 
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-
-
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (SIGHUP, SIGTERM))],
+)
 def test_a_signal_leaves_nothing_behind(project: Project, number: signal.Signals) -> None:
     process = project.start("python", "-m", "stages.plot")
     while not list(project.path.glob("plots/.*.tmp*")):

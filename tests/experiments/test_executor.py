@@ -56,6 +56,7 @@ import json, os, shutil, signal, sys, time, yaml
 from pathlib import Path
 params = yaml.safe_load(open("params.yaml"))
 seed, epochs = params["seed"], params["train"]["epochs"]
+assert Path("data/own/pictures/shoe/1.png").read_text() == "tracked by DVC"
 if epochs == 13:
     sys.exit("evaluate: 13 epochs bring no luck")
 if epochs == 9:
@@ -78,6 +79,10 @@ def small(fresh: Project) -> Project:
     stage = STAGE.replace("FOLDER", repr(str(fresh.path.parent)))
     (fresh.path / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
     (fresh.path / "stage.py").write_text(stage)
+    picture = fresh.path / "data/own/pictures/shoe/1.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_text("tracked by DVC")
+    fresh.ok("dvc", "add", "--quiet", "data/own/pictures")
     for path in ("dvc.lock", "metrics/evaluate.json"):
         (fresh.path / path).unlink()
     fresh.commit("One stage")
