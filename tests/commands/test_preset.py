@@ -112,7 +112,16 @@ def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: 
     assert params.read_text() == original
 
 
-@pytest.mark.parametrize("damage", ["not YAML", "not UTF-8", "FIFO", "folder", "dangling link"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "not YAML",
+        "FIFO",
+        pytest.param("not UTF-8", marks=pytest.mark.exhaustive),
+        pytest.param("folder", marks=pytest.mark.exhaustive),
+        pytest.param("dangling link", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_damaged_preset_stops_no_other_command(fresh: Project, damage: str) -> None:
     """Nor does one wait for what is no file."""
     path = fresh.path / "presets/other.yaml"

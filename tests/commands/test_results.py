@@ -15,7 +15,7 @@ from scipy import stats
 
 from pipeline.experiments.results_table import COLUMNS, Result
 from tests.commands.test_queue import accuracy
-from tests.project import ROOT, Project, read_csv, read_json
+from tests.project import ROOT, Project, compare_json, read_csv, read_json
 
 ROWS = [{"name": "tiny", "preset": "mlp", "set": ["train.epochs=1"], "seeds": 2}]
 RESULTS = ("python", "-m", "pipeline", "results")
@@ -117,6 +117,7 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     operations = 28 * 32 * 2 * 3 * (784 * 128 + 128 * 10)
     assert [int(row["operations"]) for row in rows] == [operations] * 2
     assert "tiny" not in project.ok(*RESULTS, "--run"), "all is recorded"
+    assert_the_page_agrees_with_compare(project)
 
     # Without the experiments, as in a fresh clone, the table serves.
     project.ok("dvc", "exp", "remove", "tiny-0", "tiny-1")
@@ -130,6 +131,30 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     done = project.run(*RESULTS)
     assert done.returncode == 1
     assert "experiment tiny-0 was run with other parameters" in done.stderr
+
+
+def assert_the_page_agrees_with_compare(project: Project) -> None:
+    """Of a second row, recorded now and taken away again, in the sentence on the difference."""
+    before = {name: (project.path / name).read_text() for name in ("results.yaml", "RESULTS.md")}
+    narrow = {
+        "name": "narrow",
+        "preset": "mlp",
+        "set": ["train.epochs=1", "model.hidden_units=[8]"],
+    }
+    sections = yaml.safe_load(before["results.yaml"])["sections"]
+    sections[0]["rows"].append(narrow | {"seeds": 2})
+    (project.path / "results.yaml").write_text(yaml.safe_dump({"sections": sections}))
+    project.ok(*RESULTS, "--run")
+    report = compare_json(project, "--seeds", "tiny-0", "narrow-0")
+    accuracy, verdict = report["accuracy"], report["verdict"]
+    relation = f"{verdict} {'of' if verdict == 'within noise' else 'than'} tiny"
+    interval = f"95 % interval {accuracy['low']:+.4f} to {accuracy['high']:+.4f}"
+    sentence = f"narrow is {relation} ({accuracy['difference']:+.4f}, {interval})"
+    assert sentence in (project.path / "RESULTS.md").read_text()
+    for name, text in before.items():
+        (project.path / name).write_text(text)
+    project.ok(*RESULTS)
+    assert (project.path / "RESULTS.md").read_text() == before["RESULTS.md"]
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def test_files_ahead_of_the_clock_are_no_later_change(project: Project) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["FIFO", "device", "folder"])
+@pytest.mark.parametrize(
+    "kind", ["FIFO", *(pytest.param(k, marks=pytest.mark.exhaustive) for k in ("device", "folder"))]
+)
 @pytest.mark.parametrize("path", ["data/processed/test.npz", "params.yaml", "dvc.yaml"])
 def test_what_is_no_file_is_named(project: Project, path: str, kind: str) -> None:
     file = project.path / path
