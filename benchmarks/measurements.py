@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.project import ROOT, Project
-from pipeline.experiments.results_table import TRAINED
+from pipeline.experiments.trials.trial import TRAINED
 
 PEERS = ROOT / "benchmarks/peers"
 KERAS = str(PEERS / "keras_script.py")  # runs in the project's own environment
@@ -166,6 +166,7 @@ def growth(bench: Bench) -> Iterator[Row]:
 def _costs(project: Project, scale: int) -> dict[tuple[str, str], float]:
     """Return what an image costs in each stage, by `COSTS`, at `scale` times the images."""
     project.remove("data")
+    project.python("-m", "stages.download")  # of which the four files are written over
     images = sum(_repeat(file, project.path / "data/raw", scale) for file in project.raw_files())
     costs = {}
     for stage in SCALED:
@@ -195,7 +196,7 @@ def _repeat(file: Path, folder: Path, scale: int) -> int:
 def convolution(bench: Bench) -> Iterator[Row]:
     """Train the networks of two presets, here and in PyTorch; and check that they are the same."""
     for network in NETWORKS:
-        bench.project.python("-m", "pipeline", "preset", network)
+        bench.project.python("-m", "pipeline", "preset", network, "--force")
         bench.project.set_params({"train.epochs": 4, "train.warmup_epochs": 1})
         here = _throughput(bench.project)["parameters"]
         there = bench.peer("parameters", "torch_conv.py", network)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.experiments.test_executor import EXPERIMENTS
+from tests.experiments.trials.test_executor import EXPERIMENTS
 from tests.hosts import Host, network, plug, start_sshd
 from tests.project import ROOT, Project, copy_project, read_csv
 

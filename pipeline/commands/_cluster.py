@@ -2,7 +2,8 @@
 
 import argparse
 
-from pipeline.experiments.executor import Certificates, Cluster
+from pipeline.core.errors import PipelineError
+from pipeline.experiments.trials.executor import Cluster
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +33,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def cluster(arguments: argparse.Namespace) -> Cluster:
-    """Return where the trials are to run."""
+    """Return where the trials are to run.
+
+    Raises:
+        PipelineError: on fewer than one worker.
+    """
+    if arguments.workers is not None and arguments.workers < 1:
+        raise PipelineError(f"--workers is {arguments.workers}; it has to be at least 1")
+    files = {
+        "tls_ca_file": arguments.tls_ca_file,
+        "tls_client_cert": arguments.tls_cert,
+        "tls_client_key": arguments.tls_key,
+    }
     return Cluster(
         arguments.scheduler,
         arguments.workers,
         arguments.insecure,
-        Certificates(arguments.tls_ca_file, arguments.tls_cert, arguments.tls_key),
+        {name: file for name, file in files.items() if file},
     )

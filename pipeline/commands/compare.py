@@ -13,7 +13,7 @@ from pipeline.commands._table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import label
 from pipeline.experiments.comparison import caveats, compare, conclusion
-from pipeline.experiments.results_rows import how_to_get
+from pipeline.experiments.results.rows import how_to_get
 from pipeline.experiments.runs import Run, Split, find_run
 
 PAGE = Path("pages/compare.html")

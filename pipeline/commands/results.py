@@ -4,7 +4,9 @@ import argparse
 
 from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import results, results_rows, results_table
+from pipeline.experiments.results import recording
+from pipeline.experiments.results.rows import load_sections
+from pipeline.experiments.results.table import PAGE, TABLE, load_table, save_table
 from pipeline.experiments.revisions import check_not_shallow
 
 
@@ -31,23 +33,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Bring the table up to date, and write the page; exit status 1 if a row does not agree."""
-    from pipeline.experiments import results_page  # with Matplotlib, which is slow to import
+    from pipeline.experiments.results import page  # with Matplotlib, which is slow to import
 
     check_not_shallow()
-    sections, table = results_rows.load_sections(), results_table.load_table()
+    sections, table = load_sections(), load_table()
     rows = {row.name: row for section in sections for row in section.rows}
     named = [*arguments.check, *(arguments.run or [])]
     if unknown := [name for name in named if name not in rows]:
         raise PipelineError(f"{', '.join(unknown)}: not a row; there are {', '.join(rows)}")
     status = 0
     for name in arguments.check:
-        differences = results.check(rows[name], table)
+        differences = recording.check(rows[name], table)
         print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
-    results.add_finished(sections, table)
+    recording.add_finished(sections, table)
     if arguments.run is not None:
-        results.run(sections, table, arguments.run or list(rows), _cluster.cluster(arguments))
-    results_table.save_table(sections, table)
-    results_page.write(sections, table)
-    print(f"{results_table.TABLE} and {results_table.PAGE} are written")
+        recording.run(sections, table, arguments.run or list(rows), _cluster.cluster(arguments))
+    save_table(sections, table)
+    page.write(sections, table)
+    print(f"{TABLE} and {PAGE} are written")
     return status

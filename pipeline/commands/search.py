@@ -12,11 +12,11 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments.copies import reachable
-from pipeline.experiments.executor import kept, run
 from pipeline.experiments.revisions import resolve
+from pipeline.experiments.trials.executor import kept, run
 
 if TYPE_CHECKING:
-    from pipeline.experiments.search import Scores, Study
+    from pipeline.experiments.search.study import Scores, Study
 
 BEST = 5  # how many trials are listed
 
@@ -30,22 +30,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run what is missing of the search, and say what it found."""
     try:
-        from pipeline.experiments import search, search_page
+        from pipeline.experiments.search import page
+        from pipeline.experiments.search.study import open_study
     except ModuleNotFoundError as error:
         raise PipelineError(f"{error.name} is not installed; `make search` installs it") from None
     commit = resolve("HEAD")
     with alone("search"), kept(_cluster.cluster(arguments)) as cluster:
-        execute = partial(run, revision=commit, cluster=cluster)
-        study = search.open_study(arguments.file, commit, _data(), execute)
+        run_trials = partial(run, revision=commit, cluster=cluster)
+        study = open_study(arguments.file, commit, _data(), run_trials)
         for _ in study.batches():
-            search_page.write(study, {})
+            page.write(study, {})
         if not study.ranking():
-            raise PipelineError(f"all trials of {study.name} failed: {search_page.PAGE} says why")
+            raise PipelineError(f"all trials of {study.name} failed: {page.PAGE} says why")
         _print_best(study)
         confirmed = study.confirm(study.ranking()[0])
-        search_page.write(study, confirmed)
+        page.write(study, confirmed)
     _print_confirmed(study, confirmed)
-    print(f"All of it: {search_page.PAGE.resolve().as_uri()}")
+    print(f"All of it: {page.PAGE.resolve().as_uri()}")
     return 0
 
 

@@ -7,9 +7,10 @@ from pipeline.commands import _cluster
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml
-from pipeline.experiments import executor, presets
+from pipeline.experiments import presets
 from pipeline.experiments.revisions import check_not_shallow, experiments
-from pipeline.experiments.trials import Trial
+from pipeline.experiments.trials import executor
+from pipeline.experiments.trials.trial import Trial
 from pipeline.experiments.workspace import check_queue
 
 MOST = 1_000  # seeds: each is a commit and a training
@@ -56,20 +57,24 @@ def execute(arguments: argparse.Namespace) -> int:
         settings = [*(presets.find(preset).settings() if preset else []), *arguments.set_param]
         for seed in range(arguments.count):
             trials.append(Trial(f"{prefix}-{seed}", (*settings, f"seed={seed}")))
-    status = _run(trials, arguments) if arguments.run else _queue(trials)
-    print(
-        "Compare them, by any of their names, with the seeds of another run, here of main:\n"
-        f"    python -m pipeline compare --seeds main {trials[0].name}"
-    )
+    status, name = 0, trials[0].name
+    if arguments.run:
+        outcomes = list(executor.run(trials, "HEAD", _cluster.cluster(arguments)))
+        status = int(any(outcome.error for outcome in outcomes))
+        # One that was run before has the name that it got then.
+        names = {commit: name for name, commit in experiments()}
+        name = next((names[outcome.commit] for outcome in outcomes if outcome.commit), "")
+    else:
+        _queue(trials)
+    if name:
+        print(
+            "Compare them, by any of their names, with the seeds of another run, here of main:\n"
+            f"    python -m pipeline compare --seeds main {name}"
+        )
     return status
 
 
-def _run(trials: list[Trial], arguments: argparse.Namespace) -> int:
-    outcomes = list(executor.run(trials, "HEAD", _cluster.cluster(arguments)))
-    return int(any(outcome.error for outcome in outcomes))
-
-
-def _queue(trials: list[Trial]) -> int:
+def _queue(trials: list[Trial]) -> None:
     check_queue()
     with open_repo() as repo:
         _check_free([trial.name for trial in trials], repo.experiments.celery_queue)
@@ -79,7 +84,6 @@ def _queue(trials: list[Trial]) -> int:
         f"Queued {', '.join(trial.name for trial in trials)}. Run them, here two at a time:\n"
         "    dvc queue start -j 2"
     )
-    return 0
 
 
 def _prefixes(name: str | None, chosen: list[str | None]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.dvc_files import LOCK
-from pipeline.experiments.results_table import HISTORY_TABLE, PAGE, TABLE
+from pipeline.experiments.results.table import HISTORY_TABLE, PAGE, TABLE
 from pipeline.experiments.revisions import git, prefix
 from pipeline.experiments.workspace import outputs
 

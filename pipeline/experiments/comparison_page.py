@@ -21,7 +21,7 @@ from pipeline.experiments.runs import Run, Split
 from pipeline.report import figures, page, results
 from pipeline.report.page import Case
 
-TEMPLATE = Path(__file__).parent / "templates/comparison.html"
+TEMPLATE = Path(__file__).parent / "comparison.html"
 IMAGES = {"validation": dataset.VALIDATION, "test": dataset.TEST}
 PROBABILITIES = {
     "validation": dataset.VALIDATION_PROBABILITIES,

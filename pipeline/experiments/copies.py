@@ -33,30 +33,16 @@ def checkout(commit: str) -> Iterator[Path]:
         git("clone", *options, repository, folder, environment=environment)
         git("-C", folder, "checkout", "--quiet", "--detach", commit, environment=environment)
         project = Path(folder, prefix())
-        if _tracked(project):
+        if tracked := added_data(project):
             local = project / ".dvc/config.local"
             local.write_text(f'[cache]\n    dir = "{cache_folder()}"\n', encoding="utf-8")
-            bring_added_data(project)
+            if call([sys.executable, "-m", "dvc", "checkout", "--quiet", *tracked], project):
+                raise PipelineError(f"{', '.join(tracked)}: not in DVC's cache; try `dvc fetch`")
             local.unlink()  # or a stage could take from the cache what it has to make
         yield project
 
 
-def bring_added_data(folder: Path, command: str = "checkout") -> None:
-    """Bring what `dvc add` tracks into a copy of the project.
-
-    Args:
-        folder: the copy.
-        command: `checkout`, which takes it from the cache, or `pull`, which also asks the remote.
-
-    Raises:
-        PipelineError: it is not there.
-    """
-    tracked = _tracked(folder)
-    if tracked and call([sys.executable, "-m", "dvc", command, "--quiet", *tracked], folder):
-        raise PipelineError(f"{', '.join(tracked)}: not in DVC's cache; try `dvc fetch`")
-
-
-def _tracked(folder: Path) -> list[str]:
+def added_data(folder: Path) -> list[str]:
     """Return the `.dvc` files that `dvc add` has written for data."""
     return [str(path.relative_to(folder)) for path in folder.glob("data/**/*.dvc")]
 

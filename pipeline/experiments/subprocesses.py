@@ -56,30 +56,37 @@ def call(
     Raises:
         PipelineError: it was cancelled.
     """
-    with (
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env=child_environment() | (variables or {}),
-            shell=isinstance(command, str),
-            pass_fds=keep_open,
-            stdin=subprocess.DEVNULL if output else None,
-            stdout=output,
-            stderr=subprocess.STDOUT if output else None,
-            process_group=0,
-        ) as process,
-        _ended_with_this_process(process.pid, 0 if cancelled else GRACE),
-    ):
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=child_environment() | (variables or {}),
+        shell=isinstance(command, str),
+        pass_fds=keep_open,
+        stdin=subprocess.DEVNULL if output else None,
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+        process_group=0,
+    ) as process:
         try:
-            while not (cancelled and cancelled()):
-                with suppress(subprocess.TimeoutExpired):
-                    return process.wait(POLL if cancelled else None)
-            raise PipelineError("cancelled")
+            # Of a command with a folder of its own, nothing is to be released in peace.
+            with _ended_with_this_process(process.pid, 0 if cancelled else GRACE):
+                return _wait(process, cancelled)
         finally:
-            if process.returncode is None:
-                _end(process)
-            elif process.returncode < 0:  # killed: what it had started is still at work
+            if process.returncode is None:  # a signal came before there was anything to wait for
                 _kill(process)
+
+
+def _wait(process: "subprocess.Popen[bytes]", cancelled: Callable[[], bool] | None) -> int:
+    try:
+        while not (cancelled and cancelled()):
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(POLL if cancelled else None)
+        raise PipelineError("cancelled")
+    finally:
+        if process.returncode is None:
+            _end(process)
+        elif process.returncode < 0:  # killed: what it had started is still at work
+            _kill(process)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -139,8 +139,8 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
     smaller = min(train.images.shape[1:3])
     if params.augmentation.shift > smaller // 2:
         raise PipelineError(
-            f"train.augmentation.shift is {params.augmentation.shift}; of images of {smaller} "
-            f"pixels, at most half"
+            f"train.augmentation.shift is {params.augmentation.shift}; "
+            f"it can be at most {smaller // 2}, half of the {smaller} pixels of the images"
         )
 
 

@@ -93,13 +93,18 @@ def _published(backbone: str) -> Path:
         part = f"{path.name}.{os.getpid()}"  # another experiment may be fetching it, too
         try:
             fetched = keras.utils.get_file(
-                part, address, cache_dir=path.parents[1], cache_subdir=path.parent.name
+                part,
+                address,
+                cache_dir=path.parents[1],
+                cache_subdir=path.parent.name,
+                force_download=True,
             )
+            Path(fetched).replace(path)
         except Exception as error:  # noqa: BLE001 (Keras raises nothing more specific)
-            path.with_name(part).unlink(missing_ok=True)
             raise PipelineError(
                 f"model.weights is imagenet, but {address} cannot be fetched ({error}); "
                 f"put the file at {path}, or set model.weights to where you have it"
             ) from None
-        Path(fetched).replace(path)
+        finally:
+            path.with_name(part).unlink(missing_ok=True)
     return path

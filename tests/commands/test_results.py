@@ -13,7 +13,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from pipeline.experiments.results_table import COLUMNS, Result
+from pipeline.experiments.results.table import COLUMNS, Result
 from tests.commands.test_queue import accuracy
 from tests.project import ROOT, Project, compare_json, read_csv, read_json
 

@@ -1,6 +1,7 @@
 """Trials: what is to run as an experiment, what came of it, and what was run before."""
 
 import json
+import re
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from pipeline.core.params import PARAMS_FILE, flat, load_yaml, parse_yaml, selec
 from pipeline.experiments.dvc_files import DECLARATIONS, hashes, parse_stages
 from pipeline.experiments.revisions import experiments, git, read, read_bytes
 from pipeline.experiments.runs import METRICS, Run
+
+# What the stage `train` prints; a clock is never part of what it writes.
+TRAINED = re.compile(
+    r"^trained in ([\d.]+) s, ([\d.]+) s of processor time(?:, load ([\d.]+))?", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)

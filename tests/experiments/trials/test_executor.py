@@ -17,9 +17,9 @@ from tests.project import Project, kill
 DRIVER = """
 import sys
 from pipeline.__main__ import main
-from pipeline.experiments import executor
-from pipeline.experiments.executor import Cluster
-from pipeline.experiments.trials import Trial
+from pipeline.experiments.trials import executor
+from pipeline.experiments.trials.executor import Cluster
+from pipeline.experiments.trials.trial import Trial
 from pipeline.commands import seeds
 
 def configure(parser):
@@ -194,6 +194,11 @@ def test_what_is_refused_before_anything_runs(small: Project) -> None:
     for address in ("tcp://192.0.2.1:8786", "192.0.2.1:8786", "tcp://head:8786"):
         message = refused("a:seed=1", "--scheduler", address)
         assert f"{address} is on another machine and without TLS: whoever reaches it can" in message
+    assert "No such remote 'origin'" in refused("a:seed=1", "--scheduler", "127.0.0.1:8786")
+    assert "tcp://[head is not an address" in refused("a:seed=1", "--scheduler", "tcp://[head")
+    for number in ("0", "-1"):
+        message = refused("a:seed=1", "--workers", number)
+        assert message == f"error: --workers is {number}; it has to be at least 1"
     small.set_params({"seed": 5})
     (small.path / "data/own/new").touch()
     (small.path / "notes.txt").touch()
@@ -217,6 +222,7 @@ def test_over_tls_on_another_machine(small: Project, tmp_path: Path) -> None:
     small.ok("git", "push", "--quiet", "origin", "main")
     assert "`dvc remote add --default` names one" in run(small, "one:seed=1", *tls).stderr
     small.ok("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    small.ok("dvc", "push")  # what `dvc add` tracks
     small.commit("A place for outputs")
     small.ok("git", "push", "--quiet", "origin", "main")
     small.ok("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "host"))
@@ -238,9 +244,26 @@ def test_over_tls_on_another_machine(small: Project, tmp_path: Path) -> None:
             # Without certificates there is nothing to be had.
             done = run(small, "three:seed=3", "--scheduler", "tls://127.0.0.1:18786")
             assert "tls://127.0.0.1:18786 cannot be reached: " in done.stderr
+
+            base = small.ok("git", "rev-parse", "HEAD").strip()
+            one = f"refs/exps/{base[:2]}/{base[2:]}/one"
+            recorded = small.ok("git", "rev-parse", one).strip()
+            small.ok("git", "update-ref", one, base)
+            done = run(small, "three:seed=3", *tls)
+            assert "error: one: origin has another experiment of this name" in done.stderr
+            small.ok("git", "update-ref", one, recorded)
+
+            with start(small, "slow:seed=4;train.epochs=7", *tls) as driver:
+                stage_at_work(small, 4)
+                kill(scheduler)
+                said, _ = driver.communicate(timeout=60)
+            assert driver.returncode == 1
+            assert "error: the scheduler is gone; run this again to go on\n" in said
+            assert "Traceback" not in said
         finally:
             for process in (worker, scheduler):
-                kill(process)
+                if process.poll() is None:
+                    kill(process)
     assert "two: validation accuracy 0.2" in printed
     assert (
         small.ok(*EXPERIMENTS).split()

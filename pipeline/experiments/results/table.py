@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,16 +15,13 @@ from pipeline.core.reading import reading
 from pipeline.experiments import environment
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock
-from pipeline.experiments.results_rows import ResultsSection
+from pipeline.experiments.results.rows import ResultsSection
+from pipeline.experiments.trials.trial import TRAINED
 
 TABLE = Path("results.csv")
 PAGE = Path("RESULTS.md")  # which is written from it
 HISTORY_TABLE = Path("results-history.csv")  # the epochs of its experiments
 TRAINED_BY = ("preprocess", "model", "train")  # the sections that decide on a model, with the data
-# What the stage `train` prints; a clock is never part of what it writes.
-TRAINED = re.compile(
-    r"^trained in ([\d.]+) s, ([\d.]+) s of processor time(?:, load ([\d.]+))?", re.MULTILINE
-)
 
 
 @dataclass(frozen=True)

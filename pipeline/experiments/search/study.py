@@ -21,11 +21,10 @@ from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.presets import Preset
-from pipeline.experiments.results_table import TRAINED
 from pipeline.experiments.revisions import experiments
 from pipeline.experiments.runs import Run
-from pipeline.experiments.search_space import Choice, Search, load
-from pipeline.experiments.trials import Outcome, Trial
+from pipeline.experiments.search.space import Choice, Search, load
+from pipeline.experiments.trials.trial import TRAINED, Outcome, Trial
 
 FOLDER = Path(".dvc/tmp/search")
 DIGITS = 4  # significant ones of a proposed number: enough, and easy to read

@@ -9,14 +9,15 @@ from pipeline.core.artifacts import write_json
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
-from pipeline.experiments import executor, plain_keras
 from pipeline.experiments.copies import checkout, data_in_reach
-from pipeline.experiments.executor import Cluster
-from pipeline.experiments.results_rows import ResultsSection, Row
-from pipeline.experiments.results_table import Result, Table, hash_params, save_table, train_code
+from pipeline.experiments.results import plain_keras
+from pipeline.experiments.results.rows import ResultsSection, Row
+from pipeline.experiments.results.table import Result, Table, hash_params, save_table, train_code
 from pipeline.experiments.revisions import read, resolve
 from pipeline.experiments.subprocesses import call
-from pipeline.experiments.trials import Trial
+from pipeline.experiments.trials import executor
+from pipeline.experiments.trials.executor import Cluster
+from pipeline.experiments.trials.trial import Trial
 
 RUN = "`python -m pipeline results --run` runs it"
 
@@ -62,7 +63,7 @@ def run(sections: list[ResultsSection], table: Table, names: list[str], cluster:
     for outcome in executor.run(trials, "HEAD", cluster):
         if outcome.commit:
             name, files = outcome.trial.name, partial(read, commit=outcome.commit)
-            result = Result.of(name, files, outcome.log, outcome.machine)
+            result = Result.of(name, files, outcome.log, outcome.machine or "unknown")
             table[name] = replace(result, unit=before and round(before, 2))
             save_table(sections, table)  # now: this may be interrupted
             added.append(name)
@@ -82,7 +83,7 @@ def check(row: Row, table: Table) -> list[str]:
         The figures that differ, other than timings; none where the row was updated: it then
         counts as recorded with the code of that commit.
     """
-    recorded = of(row, table)
+    recorded = results_of(row, table)
     with checkout(resolve("HEAD")) as folder:
         write_json(folder / PARAMS_FILE, row.params() | {"seed": recorded[0].seed})  # it is YAML
         command = [sys.executable, "-m", "dvc", "repro", "evaluate"]
@@ -98,7 +99,7 @@ def check(row: Row, table: Table) -> list[str]:
     return differences
 
 
-def of(row: Row, table: Table) -> list[Result]:
+def results_of(row: Row, table: Table) -> list[Result]:
     """Return the results of a row, by seed.
 
     Raises:

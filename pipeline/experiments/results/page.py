@@ -7,11 +7,11 @@ from statistics import mean, median, stdev
 from matplotlib.figure import Figure
 
 from pipeline.core.artifacts import write_bytes
-from pipeline.experiments import results_charts
-from pipeline.experiments.results import of
-from pipeline.experiments.results_groups import Group, frontier
-from pipeline.experiments.results_rows import ResultsSection
-from pipeline.experiments.results_table import PAGE, TABLE, Table, train_code
+from pipeline.experiments.results import charts
+from pipeline.experiments.results.groups import Group, frontier
+from pipeline.experiments.results.recording import results_of
+from pipeline.experiments.results.rows import ResultsSection
+from pipeline.experiments.results.table import PAGE, TABLE, Table, train_code
 from pipeline.experiments.revisions import read
 from pipeline.report import figures
 
@@ -34,12 +34,13 @@ FRONTIER = "Accuracy against time"
 
 def write(sections: list[ResultsSection], table: Table) -> None:
     """Write the page and its pictures."""
-    groups = {row.name: Group(row, of(row, table)) for section in sections for row in section.rows}
+    rows = [row for section in sections for row in section.rows]
+    groups = {row.name: Group(row, results_of(row, table)) for row in rows}
     everything = list(groups.values())
     with figures.style():
-        charts = {section.title: _chart(section, groups) for section in sections}
-        charts[FRONTIER] = results_charts.frontier(everything, frontier(everything))
-        paths = results_charts.write(charts)
+        pictures = {section.title: _chart(section, groups) for section in sections}
+        pictures[FRONTIER] = charts.frontier(everything, frontier(everything))
+        paths = charts.write(pictures)
     parts = [_introduction(sections[0], everything), _frontier(everything, paths[FRONTIER])]
     parts += [_section(section, groups, paths.get(section.title)) for section in sections]
     write_bytes(PAGE, "\n".join(parts).encode())
@@ -165,11 +166,11 @@ def _chart(section: ResultsSection, groups: dict[str, Group]) -> Figure | None:
     shown = _shown(section, groups)
     match section.chart:
         case "points":
-            return results_charts.points(shown)
+            return charts.points(shown)
         case "curves":
-            return results_charts.curves(shown)
+            return charts.curves(shown)
         case "heat map":
-            return results_charts.heat_map(section.title, shown)
+            return charts.heat_map(section.title, shown)
         case None:
             return None
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import flat
-from pipeline.experiments.results_groups import Group
-from pipeline.experiments.results_rows import ROWS
+from pipeline.experiments.results.groups import Group
+from pipeline.experiments.results.rows import ROWS
 from pipeline.experiments.statistics import mean_interval
 from pipeline.report import figures
 from pipeline.report.figures import BELOW, BLUE, GREY, ORANGE

@@ -8,8 +8,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.experiments import search
-from pipeline.experiments.search_space import Search
+from pipeline.experiments.search.space import Search
+from pipeline.experiments.search.study import propose
 from tests.search_project import SEARCH
 
 RATE = {"type": "float", "low": 0.0003, "high": 0.03, "scale": "log"}
@@ -43,7 +43,7 @@ def proposals(description: Search, storage: str | None = None) -> list[dict[str,
         if storage:
             study = optuna.load_study(storage=storage, study_name="s")
         told: Sequence[FrozenTrial] = study.trials
-        study.add_trials(search.propose(description, told))
+        study.add_trials(propose(description, told))
         for trial in study.trials[len(told) :]:
             tell(study, trial)
     return [trial.params for trial in study.trials]
@@ -83,7 +83,7 @@ def test_a_grid_is_gone_through_once() -> None:
     description = described(sampler="grid", space=GRID, trials=6, batch=2)
     study = optuna.create_study()
     for _ in range(3):
-        study.add_trials(search.propose(description, study.trials))
+        study.add_trials(propose(description, study.trials))
         for trial in study.trials[-2:]:
             study.tell(trial.number, 0.5)
     found = [description.chosen(trial.params)[1] for trial in study.trials]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
-from pipeline.experiments.results_rows import Row
-from pipeline.experiments.results_table import Result
+from pipeline.experiments.results.rows import Row
+from pipeline.experiments.results.table import Result
 from pipeline.experiments.statistics import MeanDifference, compare_means
 
 

@@ -17,10 +17,10 @@ from distributed.core import Status
 from pipeline.core.errors import PipelineError
 from pipeline.experiments import environment
 from pipeline.experiments.code_hash import short_hash
-from pipeline.experiments.copies import bring_added_data, data_in_reach
+from pipeline.experiments.copies import added_data, data_in_reach
 from pipeline.experiments.revisions import git
 from pipeline.experiments.subprocesses import POLL, call, child_environment
-from pipeline.experiments.trials import Outcome, Trial
+from pipeline.experiments.trials.trial import Outcome, Trial
 from pipeline.experiments.workspace import cache_folder
 
 LAST_LINES = 3  # of what a failed trial printed
@@ -92,7 +92,7 @@ def _run_in_clone(trial: Trial, source: Source, root: Path) -> Outcome:
         lines = [line for line in log.replace("\r", "\n").splitlines() if line.strip()]
         error = "\n".join(lines[-LAST_LINES:])
         if ended < 0 or KILLED.search(log):  # no trial does that to itself
-            raise PipelineError(f"killed, as a machine without memory does:\n{error}")
+            raise PipelineError(f"it was killed, perhaps because memory ran out:\n{error}")
         return Outcome(trial, error=error, log=log)
     if source.remote:
         ended, printed = _dvc(root, folder, "push")
@@ -120,7 +120,11 @@ def _check_out(source: Source, root: Path) -> Path:
         ended, log = _dvc(root, folder, "cache", "dir", "--local", cache_folder())
         if ended:
             raise PipelineError(f"dvc cache dir fails: {log.strip()}")
-    bring_added_data(folder, "pull" if source.remote else "checkout")
+    if tracked := added_data(folder):
+        command = "pull" if source.remote else "checkout"
+        ended, log = _dvc(root, folder, command, *tracked)
+        if ended:
+            raise PipelineError(f"dvc {command} {' '.join(tracked)} fails: {log.strip()}")
     return folder
 
 

@@ -11,7 +11,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.dvc_files import validate
-from pipeline.experiments.trials import Trial
+from pipeline.experiments.trials.trial import Trial
 
 ROWS = "results.yaml"
 

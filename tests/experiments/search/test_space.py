@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import search_space
+from pipeline.experiments.search import space
 from tests.project import ROOT
 from tests.search_project import SEARCH
 
@@ -20,15 +20,15 @@ def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def load(folder: Path, changes: dict[str, Any]) -> search_space.Search:
+def load(folder: Path, changes: dict[str, Any]) -> space.Search:
     file = folder / "search.yaml"
     file.write_text(yaml.safe_dump(SEARCH | changes))
-    return search_space.load(file)
+    return space.load(file)
 
 
 @pytest.mark.parametrize("file", ["search.yaml", "searches/mlp.yaml", "searches/cnn.yaml"])
 def test_the_search_files_here_are_right(file: str) -> None:
-    assert search_space.load(Path(file)).metric == "validation.accuracy"
+    assert space.load(Path(file)).metric == "validation.accuracy"
 
 
 def mlp(**space: Any) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.experiments.runs import Run
-from pipeline.experiments.search import Scores, Study
-from pipeline.experiments.search_space import Choice
+from pipeline.experiments.search.space import Choice
+from pipeline.experiments.search.study import Scores, Study
 from pipeline.report import figures, page
 from pipeline.report.figures import BLUE, GREY, ORANGE
 
 PAGE = Path("pages/search.html")
-TEMPLATE = Path(__file__).parent / "templates/search.html"
+TEMPLATE = Path(__file__).parent / "search.html"
 LISTED = 10  # of the best
 COLUMNS = 3  # of the charts of parameters
 FEWEST = 4  # complete trials, for importances to mean anything

@@ -4,10 +4,10 @@ import importlib.util
 import ipaddress
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import PARAMS_FILE
 from pipeline.experiments.dvc_files import DECLARATIONS
 from pipeline.experiments.revisions import check_not_shallow, git, prefix, resolve
-from pipeline.experiments.trials import Outcome, Trial, declared, find
+from pipeline.experiments.trials.trial import Outcome, Trial, declared, find
 from pipeline.experiments.workspace import changed_data
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ LEAVE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, lambda *_: None)
 
 
 @dataclass(frozen=True)
-class Certificates:
-    """The files of TLS, by Dask's names; Dask's own configuration stands in for what is None."""
-
-    tls_ca_file: str | None = None
-    tls_client_cert: str | None = None
-    tls_client_key: str | None = None
-
-
-@dataclass(frozen=True)
 class Cluster:
     """Where trials run.
 
@@ -51,14 +42,14 @@ class Cluster:
         scheduler: the address of a Dask scheduler; None for a cluster of this process's own.
         workers: how many trials at once, in a cluster of its own; None for as many as fit.
         insecure: whether a scheduler on another machine may do without TLS.
-        certificates: for a scheduler at `tls://`.
+        certificates: the files of TLS, by Dask's names; Dask's own configuration has the others.
         connect: where `kept` keeps a connection, gives that.
     """
 
     scheduler: str | None = None
     workers: int | None = None
     insecure: bool = False
-    certificates: Certificates = Certificates()
+    certificates: Mapping[str, str] = field(default_factory=dict)
     connect: Callable[[], "Client"] | None = None
 
 
@@ -104,7 +95,7 @@ def _run(
 ) -> Iterator[Outcome]:
     from distributed import as_completed
 
-    from pipeline.experiments import worker
+    from pipeline.experiments.trials import worker
 
     own = git("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
     source = worker.Source(remote or own, prefix(), commit, remote is not None)
@@ -124,14 +115,24 @@ def _run(
         trial = futures.pop(future)
         try:
             error = future.exception()
+            outcome = Outcome(trial, error=_describe(error)) if error else future.result()
         except CancelledError:
             raise PipelineError("the scheduler is gone; run this again to go on") from None
-        outcome = Outcome(trial, error=_describe(error)) if error else future.result()
         if remote and outcome.commit:
-            ref = source.ref(trial.name)
-            git("fetch", "--quiet", remote, f"{ref}:{ref}")
+            outcome = _fetched(outcome, remote, source.ref(trial.name))
         yield outcome
         future.release()  # or its log stays with the worker
+
+
+def _fetched(outcome: Outcome, remote: str, ref: str) -> Outcome:
+    """Fetch the experiment of an outcome, which otherwise counts as failed."""
+    try:
+        git("fetch", "--quiet", remote, f"{ref}:{ref}")
+    except PipelineError as error:
+        return Outcome(
+            outcome.trial, error=f"it ran, but {remote} cannot be reached; run this again: {error}"
+        )
+    return outcome
 
 
 def _describe(error: BaseException) -> str:
@@ -152,16 +153,16 @@ def _connected(cluster: Cluster, trials: int) -> Iterator["Client"]:
         from dask.system import CPU_COUNT
         from distributed import Client, LocalCluster, Security
         from distributed.system import MEMORY_LIMIT
+        from distributed.utils import silence_logging_cmgr
     except ImportError:
         raise PipelineError("Dask is not installed; run `make search`") from None
 
     if cluster.scheduler:
-        files = {name: path for name, path in asdict(cluster.certificates).items() if path}
         try:
-            client = Client(cluster.scheduler, security=Security(**files))
+            client = Client(cluster.scheduler, security=Security(**cluster.certificates))
         except (OSError, TypeError, ValueError) as error:  # such as that certificates are missing
             raise PipelineError(f"{cluster.scheduler} cannot be reached: {error}") from None
-        with client:
+        with silence_logging_cmgr(logging.CRITICAL), client:  # what matters is told here
             yield client
         return
     fitting = max(1, min(CPU_COUNT, MEMORY_LIMIT // TRIAL_MEMORY))
@@ -207,13 +208,18 @@ def _check_secure(cluster: Cluster) -> None:
     Raises:
         PipelineError: a scheduler is on another machine, without TLS.
     """
-    address = urlsplit(cluster.scheduler or "tls://")
+    scheduler = cluster.scheduler or "tls://"
+    try:
+        address = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+        host = address.hostname or ""
+    except ValueError:
+        raise PipelineError(f"{scheduler} is not an address, such as tls://head:8786") from None
     if address.scheme == "tls" or cluster.insecure:
         return
     try:
-        local = ipaddress.ip_address(address.hostname or "").is_loopback
+        local = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        local = address.hostname == "localhost"
+        local = host == "localhost"
     if not local:
         raise PipelineError(
             f"{cluster.scheduler} is on another machine and without TLS: whoever reaches it can "
@@ -236,8 +242,21 @@ def _bring_remote_experiments(commit: str) -> str:
                 "the workers' outputs need a place; `dvc remote add --default` names one"
             )
     refs = f"refs/exps/{commit[:2]}/{commit[2:]}/*"
+    there = _commits(git("ls-remote", "origin", refs))
+    here = _commits(git("for-each-ref", "--format=%(objectname)\t%(refname)", refs))
+    if other := [name for name in here.keys() & there.keys() if here[name] != there[name]]:
+        names = ", ".join(sorted(name.rpartition("/")[2] for name in other))
+        raise PipelineError(
+            f"{names}: origin has another experiment of this name; "
+            "`dvc exp remove` yours first, or `dvc exp rename` it"
+        )
     git("fetch", "--quiet", "origin", f"{refs}:{refs}")
     return address
+
+
+def _commits(listed: str) -> dict[str, str]:
+    """Return the commit of each reference, from lines of both."""
+    return {ref: commit for commit, ref in map(str.split, listed.splitlines())}
 
 
 class _Progress:
@@ -266,7 +285,8 @@ class _Progress:
             self.bar.write(f"{name} failed: {outcome.error}")
         else:
             again = "" if outcome.new else " (it was run before)"
-            self.bar.write(f"{name}: validation accuracy {accuracy}{again}")
+            known = "unknown" if accuracy is None else accuracy  # without validation images
+            self.bar.write(f"{name}: validation accuracy {known}{again}")
         sys.stdout.flush()
         self.done += 1
         self.failed += bool(outcome.error)
