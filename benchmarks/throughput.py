@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from pipeline.core import guard, tensorflow_runtime
-from pipeline.core.params import check_params
+from pipeline.core.params_file import check_params
 from pipeline.data.dataset import DESCRIPTION, TRAIN, Dataset, load, load_description
 from pipeline.training import checkpoint
 from pipeline.training.hyperparameters import Hyperparameters

@@ -36,7 +36,7 @@ def main() -> int:
     try:
         with process.tidied_up():
             status = int(arguments.execute(arguments))
-            sys.stdout.flush()
+            process.flush()
         return status
     except BrokenPipeError:  # what reads the output, such as `head`, has ended
         process.drop_unwritten()

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from pipeline.core import stage
 from pipeline.core.artifacts import write_csv
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data import fashion_mnist, folder, own, synthetic
 from pipeline.data.dataset import FILES_HEADER, RAW_DESCRIPTION, RAW_FILES, Source
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.core import stage
 from pipeline.core.artifacts import rounded, write_csv, write_json, write_npz
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data import dataset
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import EvaluateParams

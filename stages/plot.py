@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from pipeline.core import stage
 from pipeline.core.artifacts import write_bytes, write_figure
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data import dataset
 from pipeline.evaluation.metrics import confusion_matrix
 from pipeline.report import cases, figures, page, panels, results

@@ -1,7 +1,7 @@
 """Turn the raw files into scaled arrays: training, validation and test set."""
 
 from pipeline.core import stage
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data import dataset, idx
 from pipeline.data.preprocessing import PreprocessParams, chosen, split, write_scaled
 

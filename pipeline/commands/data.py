@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from pipeline.commands._table import print_table
-from pipeline.core.params import check_params, read_declared
+from pipeline.core.params_file import check_params, read_declared
 from pipeline.data import summary
 from pipeline.data.dataset import DESCRIPTION, TRAIN, load_description
 from pipeline.experiments.workspace import changes

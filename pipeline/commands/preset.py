@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, read_text
+from pipeline.core.params_file import PARAMS_FILE, read_text
 from pipeline.experiments import presets
 
 

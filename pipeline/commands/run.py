@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.core.artifacts import write_json
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
-from pipeline.core.params import PARAMS_FILE, load_yaml, select
+from pipeline.core.params_file import PARAMS_FILE, load_yaml, select
 from pipeline.data.dataset import Source, label
 from pipeline.experiments.copies import copy_sources, reachable
 from pipeline.experiments.subprocesses import call

@@ -10,7 +10,7 @@ from pipeline.commands import _cluster
 from pipeline.commands._table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
-from pipeline.core.params import PARAMS_FILE, load_yaml
+from pipeline.core.params_file import PARAMS_FILE, load_yaml
 from pipeline.experiments.copies import reachable
 from pipeline.experiments.revisions import resolve
 from pipeline.experiments.trials.executor import kept, run

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.commands import _cluster
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, load_yaml
+from pipeline.core.params_file import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.revisions import check_not_shallow, experiments
 from pipeline.experiments.trials import executor

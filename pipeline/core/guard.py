@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import pipeline
 from pipeline import CODE_AT_START
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, load_yaml, read_declared, select
+from pipeline.core.params_file import PARAMS_FILE, load_yaml, read_declared, select
 
 REQUIREMENTS = "requirements.txt"
 RUNNING = Path(pipeline.__file__)  # the library, as this process has imported it

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from pipeline.core.errors import PipelineError
+
 # What a notebook or a shell may have set for other projects: it changes results, or ends in an
 # error. What fits a library to the machine, such as OPENBLAS_CORETYPE, stays.
 FOREIGN = ("FREETYPE_", "MATPLOTLIBRC", "MPLBACKEND", "NPY_", "TQDM_")
@@ -78,6 +80,21 @@ def open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def flush() -> None:
+    """Write what was printed: what cannot be written is an error now, and not after the end.
+
+    Raises:
+        BrokenPipeError: what reads it, such as `head`, has ended.
+        PipelineError: it cannot be written, as on a full disk.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise PipelineError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def drop_unwritten() -> None:

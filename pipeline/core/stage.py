@@ -10,7 +10,7 @@ from typing import Generic
 from pipeline.core import guard, outputs, process
 from pipeline.core.errors import PipelineError, printable
 from pipeline.core.lock import alone
-from pipeline.core.params import Schema, check_params
+from pipeline.core.params_file import Schema, check_params
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,11 @@ def active(
             yield ActiveStage(check_params(schema, inputs.params), inputs)
             inputs.check()
             outputs.check(inputs.outputs, written, scratch)
-            sys.stdout.flush()  # what cannot be printed is an error here, and not after the end
+            process.flush()
     except (PipelineError, OSError) as error:
         process.drop_unwritten()
+        if isinstance(error, BrokenPipeError):
+            error = PipelineError("what read its output has ended, so that it failed")
         for line in str(error).splitlines():
             print(f"{name}: {printable(line)}", file=sys.stderr)
         sys.exit(1)

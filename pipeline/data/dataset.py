@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.npz import expect, mapped
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.core.reading import reading
 
 RAW = Path("data/raw")

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data.dataset import Channels, Description, Edge, Preparation, Text
 from pipeline.data.idx import Labels
 

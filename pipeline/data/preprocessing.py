@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.core.artifacts import replacing
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data.idx import Labels
 
 

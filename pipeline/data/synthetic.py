@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data import dataset, fashion_mnist, idx
 
 DESCRIPTION = fashion_mnist.DESCRIPTION.model_copy(

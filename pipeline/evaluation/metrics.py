@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 
 Probabilities = NDArray[np.float32]  # [N, classes]
 Labels = NDArray[np.uint8] | NDArray[np.uint16]  # [N]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
-from pipeline.core.params import parse_yaml
+from pipeline.core.params_file import parse_yaml
 from pipeline.core.reading import first_fault
 
 DECLARATIONS = "dvc.yaml"

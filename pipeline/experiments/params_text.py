@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE
+from pipeline.core.params_file import PARAMS_FILE
 
 GAP = 2  # spaces, at least, from a value to its comment
 

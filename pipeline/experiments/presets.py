@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import (
+from pipeline.core.params_file import (
     PARAMS_FILE,
     Values,
     check_params,

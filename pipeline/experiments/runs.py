@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from pipeline.core.dvc_cache import md5_of
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, Values, flat
+from pipeline.core.params_file import PARAMS_FILE, Values, flat
 from pipeline.core.reading import first_fault
 from pipeline.experiments import revisions
 from pipeline.experiments.dvc_files import LOCK, Record, hashes, parse_lock

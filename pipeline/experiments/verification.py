@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.core.dvc_cache import find, md5_of
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
-from pipeline.core.params import PARAMS_FILE, flat, load_yaml, select
+from pipeline.core.params_file import PARAMS_FILE, flat, load_yaml, select
 from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.dvc_files import (
     DECLARATIONS,

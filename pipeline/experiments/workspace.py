@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE
+from pipeline.core.params_file import PARAMS_FILE
 from pipeline.experiments.dvc_files import DECLARATIONS, LOCK, parse_stages
 from pipeline.experiments.revisions import read
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.data.dataset import Description
 from pipeline.evaluation.metrics import accuracy_interval
 

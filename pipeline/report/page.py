@@ -14,7 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.core.params import flat, load_yaml
+from pipeline.core.params_file import flat, load_yaml
 from pipeline.data.dataset import Dataset, Description
 from pipeline.evaluation import metrics
 from pipeline.evaluation.metrics import Probabilities

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, FiniteFloat
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import Section
+from pipeline.core.params_file import Section
 from pipeline.core.reading import reading
 from pipeline.data.dataset import Source, read_files
 

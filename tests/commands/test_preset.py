@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import flat
+from pipeline.core.params_file import flat
 from pipeline.experiments import params_text, presets
 from tests.project import ROOT, Project
 

@@ -76,7 +76,10 @@ def test_what_the_encoding_does_not_hold_is_escaped(done: Project) -> None:
 
 def test_a_reader_that_has_gone_is_one_line(done: Project) -> None:
     run = done.run("sh", "-c", "python -m stages.evaluate | true")
-    assert run.stderr == "evaluate: [Errno 32] Broken pipe\n"
+    assert run.stderr == "evaluate: what read its output has ended, so that it failed\n"
+    run = done.run("sh", "-c", "python -m stages.evaluate >/dev/full")
+    message = "evaluate: standard output cannot be written: No space left on device\n"
+    assert (run.returncode, run.stderr) == (1, message)
 
 
 def test_python_that_looks_nowhere_says_so(done: Project) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import load_yaml, parse_yaml
+from pipeline.core.params_file import load_yaml, parse_yaml
 
 
 def examples(count: int) -> settings:

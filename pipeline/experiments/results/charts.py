@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.artifacts import write_bytes
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import flat
+from pipeline.core.params_file import flat
 from pipeline.experiments.results.groups import Group
 from pipeline.experiments.results.rows import ROWS
 from pipeline.experiments.statistics import mean_interval

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.core.artifacts import write_json
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE
+from pipeline.core.params_file import PARAMS_FILE
 from pipeline.experiments.copies import checkout, data_in_reach
 from pipeline.experiments.results import plain_keras
 from pipeline.experiments.results.rows import ResultsSection, Row

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, load_yaml
+from pipeline.core.params_file import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.dvc_files import validate
 from pipeline.experiments.trials.trial import Trial

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from pipeline.core.artifacts import write_csv
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, flat, parse_yaml
+from pipeline.core.params_file import PARAMS_FILE, flat, parse_yaml
 from pipeline.core.reading import reading
 from pipeline.experiments import environment
 from pipeline.experiments.code_hash import Reader, code_hash, short_hash

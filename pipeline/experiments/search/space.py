@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, Section, check_params, load_yaml
+from pipeline.core.params_file import PARAMS_FILE, Section, check_params, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.dvc_files import validate
 from pipeline.training.hyperparameters import Hyperparameters

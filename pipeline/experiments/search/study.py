@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE, load_yaml
+from pipeline.core.params_file import PARAMS_FILE, load_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.presets import Preset

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import PARAMS_FILE
+from pipeline.core.params_file import PARAMS_FILE
 from pipeline.experiments.dvc_files import DECLARATIONS
 from pipeline.experiments.revisions import check_not_shallow, git, prefix, resolve
 from pipeline.experiments.trials.trial import Outcome, Trial, declared, find

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.core.dvc_cache import md5_of
 from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Declaration
-from pipeline.core.params import PARAMS_FILE, flat, load_yaml, parse_yaml, select
+from pipeline.core.params_file import PARAMS_FILE, flat, load_yaml, parse_yaml, select
 from pipeline.experiments.dvc_files import DECLARATIONS, hashes, parse_stages
 from pipeline.experiments.revisions import experiments, git, read, read_bytes
 from pipeline.experiments.runs import METRICS, Run
