@@ -7,16 +7,14 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 # Until a stage or a command begins its work there is nothing to tidy up, and nothing to tell.
-run_by_python_m = sys.argv[0] == "-m"  # while Python looks for what it is to run
-if run_by_python_m and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-missing = [name for name in ("dvc", "tensorflow") if find_spec(name) is None]
-if run_by_python_m and missing:
-    sys.exit(
-        f"{sys.executable} has no {' and no '.join(missing)}; "
-        "`make .venv/installed` makes the environment, `source .venv/bin/activate` enters it"
-    )
+if sys.argv[0] == "-m":  # as long as `python -m` looks for what it is to run
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if missing := [name for name in ("dvc", "tensorflow") if find_spec(name) is None]:
+        sys.exit(
+            f"{sys.executable} has no {' and no '.join(missing)}; "
+            "`make .venv/installed` makes the environment, `source .venv/bin/activate` enters it"
+        )
 
 # When each file of the project's code last changed, as this process began to read them:
 # `pipeline.core.guard` refuses later changes. The clock is not asked; files may be ahead of it.

@@ -38,11 +38,10 @@ def main() -> int:
             status = int(arguments.execute(arguments))
             process.flush()
         return status
-    except BrokenPipeError:  # what reads the output, such as `head`, has ended
-        process.drop_unwritten()
-        return 128 + signal.SIGPIPE
     except (PipelineError, OSError) as error:
         process.drop_unwritten()
+        if isinstance(error, BrokenPipeError):  # what reads the output, such as `head`, has ended
+            return 128 + signal.SIGPIPE
         print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return 1
 

@@ -92,6 +92,7 @@ def _published(backbone: str) -> Path:
         print(f"fetching {address}", flush=True)
         part = f"{path.name}.{os.getpid()}"  # another experiment may be fetching it, too
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)  # or Keras takes a folder of its own
             fetched = keras.utils.get_file(
                 part,
                 address,

@@ -130,7 +130,8 @@ def _fetched(outcome: Outcome, remote: str, ref: str) -> Outcome:
         git("fetch", "--quiet", remote, f"{ref}:{ref}")
     except PipelineError as error:
         return Outcome(
-            outcome.trial, error=f"it ran, but {remote} cannot be reached; run this again: {error}"
+            outcome.trial,
+            error=f"it ran, but cannot be fetched from {remote}; run this again: {error}",
         )
     return outcome
 
