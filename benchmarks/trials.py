@@ -12,7 +12,7 @@ from benchmarks.measurements import EXPERIMENTS, experiments_a_minute
 from benchmarks.project import Project, clone
 from pipeline.commands._table import print_table
 
-REFERENCES = (10, 100, 1_000)  # how many experiments a repository has
+COUNTS = (10, 100, 1_000)  # of the experiments that a repository has, or that a driver hands out
 
 
 def main() -> None:
@@ -23,7 +23,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = clone(Path(folder))
         header = ["what", "unit", "median", "least", "greatest"]
-        print_table(header, [*_speed(project, runs), *_references(project, runs)], left=2)
+        rows = [*_speed(project, runs), *_driver(project, runs), *_references(project, runs)]
+        print_table(header, rows, left=2)
 
 
 def _speed(project: Project, runs: int) -> Iterator[list[str]]:
@@ -63,6 +64,17 @@ def _repros_a_minute(project: Project, seeds: Iterator[int]) -> float:
     return EXPERIMENTS / seconds * 60
 
 
+def _driver(project: Project, runs: int) -> Iterator[list[str]]:
+    """Measure the driver alone, with trials that do nothing."""
+    for count in COUNTS:
+        printed = [
+            project.python("-m", "benchmarks.driver", str(count)).printed for _ in range(runs)
+        ]
+        seconds, memory = zip(*(map(float, text.split()[-2:]) for text in printed), strict=True)
+        yield _row(f"driver of {count:,} trials that do nothing, each", "s", list(seconds))
+        yield _row(f"its memory, {count:,} trials", "GiB", list(memory))
+
+
 def _references(project: Project, runs: int) -> Iterator[list[str]]:
     """Measure DVC's and git's commands on a repository with more and more experiments."""
     base = project.run("git", "rev-parse", "HEAD").printed.strip()
@@ -72,7 +84,7 @@ def _references(project: Project, runs: int) -> Iterator[list[str]]:
     hub = project.path.parent / "hub.git"
     project.run("git", "clone", "--quiet", "--bare", ".", str(hub))
     there = 0
-    for count in REFERENCES:
+    for count in COUNTS:
         _add(project, base, range(there, count))
         there = count
         refs = f"refs/exps/{base[:2]}/{base[2:]}"
