@@ -46,7 +46,6 @@ def execute(arguments: argparse.Namespace) -> int:
         differences = recording.check(rows[name], table)
         print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
-    recording.add_finished(sections, table)
     if arguments.run is not None:
         recording.run(sections, table, arguments.run or list(rows), _cluster.cluster(arguments))
     save_table(sections, table)

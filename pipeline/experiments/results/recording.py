@@ -3,10 +3,8 @@
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from pipeline.core.artifacts import write_json
-from pipeline.core.dvc_cache import open_repo
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_file import PARAMS_FILE
 from pipeline.experiments.copies import checkout, data_in_reach
@@ -20,21 +18,6 @@ from pipeline.experiments.trials.executor import Cluster
 from pipeline.experiments.trials.trial import Trial
 
 RUN = "`python -m pipeline results --run` runs it"
-
-
-def add_finished(sections: list[ResultsSection], table: Table) -> None:
-    """Add what DVC's queue has run here to the table."""
-    wanted = {name for section in sections for row in section.rows for name in row.names()}
-    with open_repo() as repo:
-        queue = repo.experiments.celery_queue
-        for entry, done in queue.iter_success():
-            if entry.name not in wanted or done is None:
-                continue
-            log = Path(queue.proc[entry.stash_rev].stdout).read_text(encoding="utf-8")
-            result = Result.of(entry.name, partial(read, commit=str(done.ref_info)), log)
-            known = table.get(entry.name)
-            if known is None or replace(known, machine=result.machine) != result:  # else the same
-                table[entry.name] = result
 
 
 def due(rows: list[Row], table: Table) -> list[Trial]:
