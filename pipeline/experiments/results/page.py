@@ -68,8 +68,10 @@ validation accuracies excludes 0, and otherwise within noise of it: the rule of 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
 with other work going on beside it, and of processor time, over all cores. K is the time that plain
 Keras takes for the default recipe, measured on the same machine just before and after the
-experiments; it is known where they ran one at a time. Operations are the multiplications and
-additions of the training, counted from the shapes of the layers. Machine:
+experiments; it is known where they ran one at a time. It is measured in float32, and does not even
+out how fast a processor is in bfloat16, in which some presets train: processors with avx512_bf16
+have instructions for it. Operations are the multiplications and additions of the training, counted
+from the shapes of the layers. Machine:
 {"; ".join(sorted(machines))}.
 {note}
 Experiments are not part of a clone. The commands under a table run those of its rows;
