@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--workers",
         metavar="N",
         type=int,
-        help="how many trials at once on this machine (as many as there are cores and memory for)",
+        help="how many trials at a time on this machine (default: as cores and memory allow)",
     )
     group.add_argument(
         "--scheduler", metavar="ADDRESS", help="run on your Dask cluster, such as tls://head:8786"
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--insecure",
         action="store_true",
-        help="let a scheduler on another machine do without TLS: whoever reaches its port can then "
+        help="allow a scheduler on another machine without TLS: whoever reaches its port can then "
         "run any code as you, here and on all workers",
     )
 

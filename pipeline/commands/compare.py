@@ -35,7 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = RULES
     parser.add_argument("base", metavar="BASE", help="branch, tag, commit or experiment")
     parser.add_argument(
-        "revisions", metavar="REV", nargs="*", help="others (the results in the workspace)"
+        "revisions",
+        metavar="REV",
+        nargs="*",
+        help="runs to compare with it (default: the results here)",
     )
     parser.add_argument("--seeds", action="store_true", help="compare the groups they belong to")
     parser.add_argument("--test", action="store_true", help="judge by the test set")

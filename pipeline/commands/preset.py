@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Take the name of a preset."""
     parser.add_argument("name", nargs="?", help="of the preset; without it, they are listed")
     parser.add_argument(
-        "--force", action="store_true", help="replace values of your own, which no preset has"
+        "--force", action="store_true", help="also replace values of your own that no preset has"
     )
 
 

@@ -1,4 +1,4 @@
-"""Write RESULTS.md, and the table it rests on, from the recorded experiments."""
+"""Write RESULTS.md from results.csv; with --run, run first what is missing there."""
 
 import argparse
 
@@ -24,9 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--run",
         metavar="ROW",
         nargs="*",
-        help="first run what is not recorded yet, of these rows or of all, or with other "
-        "parameters or code than those of the last commit; with --workers 1 alone, times are "
-        "comparable, and known in K as well",
+        help="first run these rows (default: all) where they are not recorded yet, or with other "
+        "parameters or code than those of the last commit; only with --workers 1 are their times "
+        "comparable, and given in K as well",
     )
     _cluster.configure(parser)
 

@@ -53,16 +53,10 @@ def _reproduce(folder: Path, lock: int) -> int:
 
 def _announce() -> None:
     print(
-        "\n"
-        "**********************************************************************\n"
-        "* Fashion-MNIST cannot be fetched (see above).                       *\n"
-        "* Running on SYNTHETIC data instead, drawn by this project: nothing  *\n"
-        "* below says how good the model is on Fashion-MNIST.                 *\n"
-        "* It runs in a copy of the project, synthetic-run/: your parameters  *\n"
-        "* and results stay as they are. Run again once a mirror is in reach. *\n"
-        "* To go on working without one, set data.source to synthetic in      *\n"
-        "* params.yaml.                                                       *\n"
-        "**********************************************************************\n",
+        "\nFashion-MNIST cannot be fetched (see above). Running on SYNTHETIC images instead:\n"
+        "nothing below says how good the model is on Fashion-MNIST. It runs in a copy of the\n"
+        "project, synthetic-run/: your parameters and results stay as they are. Run again once a\n"
+        "mirror is in reach. To go on without one, set data.source to synthetic in params.yaml.\n",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""Search parameters that are better on the validation images, as a search file says."""
+"""Search for parameters that do better on the validation images."""
 
 import argparse
 from functools import partial
@@ -23,7 +23,14 @@ BEST = 5  # how many trials are listed
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take the search file, and where its trials run."""
-    parser.add_argument("file", nargs="?", type=Path, default=Path("search.yaml"), metavar="FILE")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        default=Path("search.yaml"),
+        metavar="FILE",
+        help="what to search, and how: see docs/search.md (default: search.yaml)",
+    )
     _cluster.configure(parser)
 
 
@@ -33,7 +40,9 @@ def execute(arguments: argparse.Namespace) -> int:
         from pipeline.experiments.search import page
         from pipeline.experiments.search.study import open_study
     except ModuleNotFoundError as error:
-        raise PipelineError(f"{error.name} is not installed; `make search` installs it") from None
+        raise PipelineError(
+            f"{error.name} is not installed; `make .venv/installed-search` installs it"
+        ) from None
     commit = resolve("HEAD")
     with alone("search"), kept(_cluster.cluster(arguments)) as cluster:
         run_trials = partial(run, revision=commit, cluster=cluster)

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME[,NAME...]",
-        help="use these presets, each under all seeds, not the current parameters",
+        help="use these presets, each under all seeds, instead of the current parameters",
     )
     parser.add_argument(
         "-S",
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="set another parameter, as for `dvc exp run`; may be given several times",
     )
     parser.add_argument(
-        "--name", help="what the experiments' names start with, before the seed (made up)"
+        "--name", help="what the experiments' names start with, before the seed (default: random)"
     )
     parser.add_argument(
         "--run",
@@ -68,8 +68,8 @@ def execute(arguments: argparse.Namespace) -> int:
         _queue(trials)
     if name:
         print(
-            "Compare them, by any of their names, with the seeds of another run, here of main:\n"
-            f"    python -m pipeline compare --seeds main {name}"
+            "Compare them, by any of their names, with the seeds of another run, BASE:\n"
+            f"    python -m pipeline compare --seeds BASE {name}"
         )
     return status
 

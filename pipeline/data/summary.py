@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.errors import PipelineError
 from pipeline.data import preprocessing
 from pipeline.data.dataset import (
-    RAW_FILES,
     TEST,
     TRAIN,
     TRAIN_IMAGES,
@@ -158,11 +156,6 @@ def file_paths(description: Description, params: PreprocessParams) -> dict[tuple
     if not raw:
         return {}
     labels = read_labels(TRAIN_IMAGES, TRAIN_LABELS, description)
-    if {row for name, row in raw if name == "train"} != {*range(len(labels))}:
-        raise PipelineError(
-            f"{RAW_FILES} does not list the {len(labels)} images of {TRAIN_IMAGES}; "
-            "remove it and run `dvc repro`"
-        )
     parts = preprocessing.split(labels, len(description.classes), params)._asdict()
     own = {(name, new): raw["train", old] for name in parts for new, old in enumerate(parts[name])}
     return own | {place: path for place, path in raw.items() if place[0] == "test"}

@@ -2,9 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from markupsafe import Markup
@@ -29,6 +29,8 @@ PROBABILITIES = {
 }
 MOST_IMAGES = 600  # that are shown on the page
 MOST_CHANGES = 20  # of confusions, where the classes are too many for a matrix
+
+Loaded = TypeVar("Loaded")
 
 
 class Side(NamedTuple):
@@ -68,7 +70,8 @@ def write(path: Path, runs: Sequence[Run], reports: Sequence[dict[str, Any]], se
     """
     split: Split = reports[0]["split"]
     sides = list(_sides(runs, reports, split))
-    description, histories = _description(runs[0]), [_history(run) for run in runs]
+    description = _load(runs[0], dataset.DESCRIPTION, dataset.load_description)
+    histories = [_load(run, results.HISTORY, results.load_history) for run in runs]
     label = f"{split} accuracy{description.suffix}"
     with figures.style():
         charts = {
@@ -113,15 +116,10 @@ def _sides(runs: Sequence[Run], reports: Sequence[dict[str, Any]], split: Split)
         yield Side(run.name, run.commit, colour, accuracies, mean, low, high)
 
 
-def _description(run: Run) -> Description:
+def _load(run: Run, path: Path, load: Callable[[Path, str], Loaded]) -> Loaded:
+    """Load an output of a run, by a function of where it is and of what errors call it."""
     with run.copies() as copied:
-        path = dataset.DESCRIPTION
-        return dataset.load_description(copied(path), f"{path} of {run.name}")
-
-
-def _history(run: Run) -> list[dict[str, str]]:
-    with run.copies() as copied:
-        return results.load_history(copied(results.HISTORY), f"{results.HISTORY} of {run.name}")
+        return load(copied(path), f"{path} of {run.name}")
 
 
 def _differing(values: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -155,12 +153,13 @@ def _by_image(runs: Sequence[Run], split: Split, description: Description) -> di
 
 
 def _images(run: Run, split: Split, description: Description) -> Dataset:
-    with run.copies() as copied:
-        name = f"{IMAGES[split]} of {run.name}"
-        images = dataset.load(copied(IMAGES[split]), description, name)
+    path = IMAGES[split]
+    images = _load(run, path, lambda copy, name: dataset.load(copy, description, name))
     actual = np.array(description.classes)[images.labels]
     if not np.array_equal(actual, run.predictions(split)[0]):
-        raise PipelineError(f"{name} is not what its predictions are about; run `dvc repro`")
+        raise PipelineError(
+            f"{path} of {run.name} is not what its predictions are about; run `dvc repro`"
+        )
     return images
 
 
@@ -170,10 +169,10 @@ def _probabilities(
     path = PROBABILITIES[split]
     if all(file.path != str(path) for record in run.lock.values() for file in record.outs):
         raise PipelineError(f"{run.name} was run before {path} was kept; `dvc repro` there adds it")
-    with run.copies() as copied:
-        return dataset.load_probabilities(
-            copied(path), len(images.labels), len(description.classes), f"{path} of {run.name}"
-        )
+    rows, columns = len(images.labels), len(description.classes)
+    return _load(
+        run, path, lambda copy, name: dataset.load_probabilities(copy, rows, columns, name)
+    )
 
 
 def _changes(

@@ -27,7 +27,7 @@ def test_experiments_with_two_workers(
     seeds = range(count)
     printed = project.ok(*SEEDS, str(count), "--name", "again")
     assert f"Queued {', '.join(f'again-{seed}' for seed in seeds)}." in printed
-    assert "compare --seeds main again-0" in printed
+    assert "compare --seeds BASE again-0" in printed
     project.ok(*SEEDS, str(count), "--set-param", "model.hidden_units=[8]", "--name", "narrow")
     units = {"again": 128, "narrow": 8}
     expected = {f"{name}-{seed}": (units[name], seed) for name in units for seed in seeds}

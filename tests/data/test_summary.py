@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.core.errors import PipelineError
-from pipeline.data import dataset, idx, summary
-from pipeline.data.preprocessing import PreprocessParams, write_scaled
+from pipeline.data import dataset, summary
+from pipeline.data.preprocessing import write_scaled
 from pipeline.data.synthetic import DESCRIPTION, draw
 from tests.project import Project
 
@@ -66,17 +65,6 @@ def test_pixels_of_one_value_do_not_deviate() -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_files_of_other_rows_are_refused() -> None:
-    images, labels = draw(20, np.random.default_rng(0))
-    idx.write(dataset.TRAIN_IMAGES, images)
-    idx.write(dataset.TRAIN_LABELS, labels)
-    dataset.RAW_FILES.write_text("set,row,class,path\ntrain,0,Coat,a.png\ntest,0,Coat,b.png\n")
-    with pytest.raises(
-        PipelineError, match=r"files.csv does not list the 20 images of data/raw/tr"
-    ):
-        summary.file_paths(DESCRIPTION, PreprocessParams(seed=0, validation_fraction=0.1))
-
-
 def test_files_are_named_where_they_are_those_of_the_sets(fresh: Project) -> None:
     for number in range(24):
         path = fresh.path / f"data/own/pictures/{number % 2}/{number}.png"

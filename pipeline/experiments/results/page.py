@@ -28,7 +28,7 @@ COLUMNS = (
     "K",
     "CPU seconds",
 )
-BUSY = 2.5  # a load average above which two cores were shared with more than another experiment
+BUSY = 3.0  # a load average above which two cores had more to do than two experiments at once
 FRONTIER = "Accuracy against time"
 
 
@@ -68,8 +68,10 @@ validation accuracies excludes 0, and otherwise within noise of it: the rule of 
 Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
 with other work going on beside it, and of processor time, over all cores. K is the time that plain
 Keras takes for the default recipe, measured on the same machine just before and after the
-experiments; it is known where they ran one at a time. Operations are the multiplications and
-additions of the training, counted from the shapes of the layers. Machine:
+experiments; it is known where they ran one at a time. It is measured in float32, and does not even
+out how fast a processor is in bfloat16, in which some presets train: processors with avx512_bf16
+have instructions for it. Operations are the multiplications and additions of the training, counted
+from the shapes of the layers. Machine:
 {"; ".join(sorted(machines))}.
 {note}
 Experiments are not part of a clone. The commands under a table run those of its rows;
@@ -177,16 +179,22 @@ def _chart(section: ResultsSection, groups: dict[str, Group]) -> Figure | None:
 
 def _timing_note(groups: list[Group]) -> str:
     """Say which rows of a table were timed where seconds cannot be compared."""
-    timed = [m for group in groups for m in group.members if m.seconds is not None]
-    machines = [member.machine for member in timed]
+    machines = [m.machine for group in groups for m in group.members if m.seconds]
     usual = max(machines, key=machines.count, default="")
-    others = {m.experiment: m.machine for m in timed if m.machine != usual}
-    busy = {m.experiment: f"load {m.load}" for m in timed if (m.load or 0) > BUSY}
+    others = [
+        f"{group.name} ({other})"
+        for group in groups
+        for other in sorted({m.machine for m in group.members if m.seconds} - {usual})
+    ]
+    busy = [
+        f"{group.name} (load up to {load})"
+        for group in groups
+        if (load := max(group.values("load"), default=0)) > BUSY
+    ]
     notes = [
-        f"\nNot comparable in seconds, since {reason}: "
-        f"{', '.join(f'{name} ({where})' for name, where in found.items())}.\n"
-        for reason, found in (("timed on another machine", others), ("the machine was busy", busy))
-        if found
+        f"\nNot comparable in seconds, since {reason}: {', '.join(rows)}.\n"
+        for reason, rows in (("timed on another machine", others), ("the machine was busy", busy))
+        if rows
     ]
     return "".join(notes)
 

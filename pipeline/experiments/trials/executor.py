@@ -156,7 +156,9 @@ def _connected(cluster: Cluster, trials: int) -> Iterator["Client"]:
         from distributed.system import MEMORY_LIMIT
         from distributed.utils import silence_logging_cmgr
     except ImportError:
-        raise PipelineError("Dask is not installed; run `make search`") from None
+        raise PipelineError(
+            "Dask is not installed; `make .venv/installed-search` installs it"
+        ) from None
 
     if cluster.scheduler:
         try:
