@@ -64,7 +64,6 @@ def test_pixels_of_one_value_do_not_deviate() -> None:
     assert pixels == {"mean": 0.0039, "standard_deviation": 0.0}
 
 
-@pytest.mark.usefixtures("known")
 def test_files_are_named_where_they_are_those_of_the_sets(fresh: Project) -> None:
     for number in range(24):
         path = fresh.path / f"data/own/pictures/{number % 2}/{number}.png"
