@@ -19,7 +19,7 @@ def main() -> None:
     inputs = guard.observe("train")
     params = check_params(Hyperparameters, inputs.params)
     tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
-    from pipeline.training import fit, models  # these import TensorFlow
+    from pipeline.training import batches, fit, models  # these import TensorFlow
 
     description = load_description(DESCRIPTION)
     train = load(TRAIN, description)
@@ -34,7 +34,8 @@ def main() -> None:
         on_epoch=lambda _: ends.append(time.perf_counter()),
     )
     checkpoint.discard()
-    trained = IMAGES // params.train.batch_size * params.train.batch_size * (len(ends) - 1)
+    steps = batches.steps_by_epoch(params.train, IMAGES)[1:]
+    trained = sum(steps) * params.train.batch_size
     speed = trained / (ends[-1] - ends[0])
     print(json.dumps({"images_per_second": speed, "parameters": _trainable(model)}))
 

@@ -28,19 +28,19 @@ COLUMNS = (*RESULTS, "learning_rate")
 def train(params: Hyperparameters, inputs: Inputs) -> None:
     """Write the model, its data set, its summary, `metrics/train.json` and `plots/history.csv`."""
     tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
-    from pipeline.training import fit, models  # these import TensorFlow
+    from pipeline.training import batches, fit, models  # these import TensorFlow
 
     description = dataset.load_description(dataset.DESCRIPTION)
     train_set = dataset.load(dataset.TRAIN, description)
     validation_set = dataset.load(dataset.VALIDATION, description)
     model = models.build(params, description)
-    images = len(train_set.labels) // params.train.batch_size * params.train.batch_size
+    steps = batches.steps_by_epoch(params.train, len(train_set.labels))
     write_results = partial(
         write_history,
         params,
         description.source,
         model.count_params(),
-        images * summary.operations(model),
+        [count * params.train.batch_size * summary.operations(model) for count in steps],
     )
     started = time.perf_counter(), time.process_time()
     history = fit.fit(
@@ -72,7 +72,7 @@ def write_history(
     params: Hyperparameters,
     source: str,
     parameters: int,
-    operations: int,  # of an epoch
+    operations: list[int],  # of each epoch
     history: History,
 ) -> None:
     """Write what the epochs so far have given."""
@@ -83,7 +83,7 @@ def write_history(
         "epochs": len(rows),
         "kept_epoch": kept,
         "parameters": parameters,
-        "operations": operations * len(rows),
+        "operations": sum(operations[: len(rows)]),
         **{key: rows[kept - 1][name] for name, key in RESULTS.items() if name in rows[kept - 1]},
     }
     write_csv(

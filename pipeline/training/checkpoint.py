@@ -17,7 +17,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.reading import reading
 
 PATH = Path("models/checkpoint.npz")
-ARRAYS = ("weights", "optimizer", "best")
+ARRAYS = ("weights", "optimizer", "best", "confidence")
 DIGEST_SIZE = hashlib.sha256().digest_size  # bytes
 
 Arrays = list[NDArray[Any]]
@@ -34,6 +34,8 @@ class Checkpoint:
     optimizer: Arrays = field(default_factory=list)  # its state, in its own order
     # The weights that early stopping would restore; empty without it.
     best: Arrays = field(default_factory=list)
+    # One array, of TrainingBatches; empty where no images are skipped.
+    confidence: Arrays = field(default_factory=list)
 
 
 def save(checkpoint: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.guard import Inputs
 from pipeline.data.dataset import Dataset
 from pipeline.training import checkpoint, optimizers, summary, transfer
-from pipeline.training.batches import Chunk, TrainingBatches
+from pipeline.training.batches import Chunk, TrainingBatches, steps_by_epoch
 from pipeline.training.checkpoint import Checkpoint, History
 from pipeline.training.hyperparameters import Hyperparameters, Phase, TrainParams, TransferParams
 from pipeline.training.trainer import Trainer
@@ -48,7 +48,9 @@ def fit(
     if history:
         print(f"going on after epoch {len(history)} of {epochs}{label}", flush=True)
         model.set_weights(state.weights)
-    with _progress((epochs - len(history)) * batches.chunks) as progress:
+        if state.confidence:
+            [batches.confidence] = state.confidence
+    with _progress(batches.chunks(len(history))) as progress:
         for phase in params.phases:
             if isinstance(params.model, TransferParams):
                 transfer.set_trainable(model, params.model, frozen=phase.frozen)
@@ -61,6 +63,9 @@ def fit(
                 progress.set_description_str(f"epoch {len(history) + 1} of {epochs}")
                 chunks = _counted(batches.epoch(len(history)), progress)
                 _train_for_an_epoch(trainer, chunks, validation, params, state)
+                if params.train.skip_easy:
+                    batches.keep(trainer.confidence)
+                    state.confidence = [batches.confidence]
                 inputs.check()  # or training on edited inputs would be saved under a wrong name
                 checkpoint.save(state)
                 on_epoch(history)
@@ -126,10 +131,12 @@ def _counted(chunks: Iterable[Chunk], progress: "tqdm[Any]") -> Iterator[Chunk]:
 
 
 def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
-    if len(train.labels) < params.batch_size:
+    if not min(steps_by_epoch(params, len(train.labels))):
         raise PipelineError(
             f"train.batch_size is {params.batch_size}, "
-            f"but there are only {len(train.labels)} training images; lower it, or add images"
+            f"but there are only {len(train.labels)} training images"
+            + f", of which train.skip_easy skips {params.skip_easy:.0%}" * (params.skip_easy > 0)
+            + "; lower it, or add images"
         )
     if params.early_stopping and not len(validation.labels):
         raise PipelineError(
@@ -153,6 +160,7 @@ def _trainer(
         optimizers.schedule(params.train, phase, batches.steps),
         _class_weights(batches.train, params.train, classes=model.output_shape[-1]),
         jit_compile=params.jit_compile,
+        confidence=params.train.skip_easy > 0,
     )
 
 

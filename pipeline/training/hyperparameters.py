@@ -36,7 +36,7 @@ class CnnParams(Regularisation):
     name: Literal["cnn"]
     filters: list[Filters] = Field(min_length=1, max_length=8)
     hidden_units: list[Units]
-    mirrored: bool
+    views: Literal[1, 2, 6]
 
 
 class ResnetParams(Regularisation):
@@ -45,7 +45,7 @@ class ResnetParams(Regularisation):
     name: Literal["resnet"]
     width: int = Field(ge=2, le=1_024)
     blocks: list[Annotated[int, Field(ge=0, le=100)]] = Field(min_length=1, max_length=8)
-    mirrored: bool
+    views: Literal[1, 2, 6]
 
 
 class TransferParams(Section):
@@ -97,6 +97,7 @@ class TrainParams(Section):
     warmup_epochs: int = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=1)
     class_weight: Literal["balanced"] | None
+    skip_easy: float = Field(ge=0, le=0.75)
     augmentation: AugmentationParams
     precision: Literal["float32", "mixed_bfloat16"]
     device: Literal["cpu", "gpu"]
@@ -115,6 +116,22 @@ class TrainParams(Section):
                 raise ValueError(f"train.{name} has no effect on {self.optimizer}; leave it empty")
             if not given and name in uses[self.optimizer]:
                 raise ValueError(f"train.{name} is empty; {self.optimizer} needs a number")
+        return self
+
+    @model_validator(mode="after")
+    def _skipping_has_an_effect(self) -> Self:
+        if not self.skip_easy:
+            return self
+        if self.epochs < 3:
+            raise ValueError(
+                f"train.skip_easy has no effect on {self.epochs} epochs: "
+                "none of the images is skipped in the first and the last"
+            )
+        if self.target_accuracy:
+            raise ValueError(
+                "train.target_accuracy must be empty where train.skip_easy is above 0: training "
+                "accuracy is then that on the images which are not skipped, the harder ones"
+            )
         return self
 
 

@@ -7,7 +7,7 @@ Every model maps images, float32 `[N, *shape]`, to the probabilities of the clas
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from pipeline.core.errors import PipelineError
 from pipeline.data.dataset import Description
@@ -57,8 +57,8 @@ def build(params: Hyperparameters, description: Description) -> keras.Model:
 def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
     """Return the trained `model` as it is to be saved: for plain Keras, and told how to run."""
     saved = plain(model)
-    if isinstance(params.model, CnnParams | ResnetParams) and params.model.mirrored:
-        saved = _mirrored(saved)
+    if isinstance(params.model, CnnParams | ResnetParams) and params.model.views > 1:
+        saved = _mean_over_views(saved, params.model.views)
     # Named, or Keras would count the optimizers that this process has had.
     name = params.train.optimizer
     saved.compile(
@@ -70,12 +70,21 @@ def finished(model: keras.Model, params: Hyperparameters) -> keras.Model:
     return saved
 
 
-def _mirrored(model: keras.Model) -> keras.Model:
-    """Return a model that gives the mean of what `model` makes of an image and its mirror image."""
+def _mean_over_views(model: keras.Model, count: int) -> keras.Model:
+    """Return a model that gives the mean of what `model` makes of several views of an image.
+
+    Two are the image and its mirror image; six are these and both moved by a pixel, up left and
+    down right. Source: Jordan, 94 % on CIFAR-10 in 3.29 Seconds, 2024, on multi-crop evaluation.
+    """
     images = keras.Input(model.input_shape[1:], name="images")
-    both = [model(images), model(keras.ops.flip(images, axis=2))]
-    probabilities = layers.Average(dtype="float32", name="probabilities")(both)
-    return keras.Model(images, probabilities, name=f"{model.name}_mirrored")
+    views = [images]
+    if count > 2:
+        rest = ((0, 0),) * (len(images.shape) - 3)
+        padded = ops.pad(images, ((0, 0), (1, 1), (1, 1), *rest))
+        views += [padded[:, 2:, 2:], padded[:, :-2, :-2]]
+    views += [ops.flip(view, axis=2) for view in views]
+    probabilities = layers.Average(dtype="float32", name="probabilities")(list(map(model, views)))
+    return keras.Model(images, probabilities, name=f"{model.name}_of_{count}_views")
 
 
 def _mlp(x: Any, params: MlpParams) -> Any:

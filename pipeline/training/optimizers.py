@@ -40,13 +40,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * share
 
 
-def schedule(params: TrainParams, phase: Phase, steps_per_epoch: int) -> Schedule:
+def schedule(params: TrainParams, phase: Phase, steps_by_epoch: list[int]) -> Schedule:
     """Return the learning rate by batch over `phase`."""
+    steps = steps_by_epoch[phase.first : phase.end]
     return Schedule(
         phase.learning_rate,
         params.schedule,
-        warmup_steps=params.warmup_epochs * steps_per_epoch,
-        steps=(phase.end - phase.first) * steps_per_epoch,
+        warmup_steps=sum(steps[: params.warmup_epochs]),
+        steps=sum(steps),
     )
 
 

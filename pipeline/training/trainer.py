@@ -34,6 +34,7 @@ class Trainer:
         class_weights: NDArray[np.float32] | None = None,
         *,
         jit_compile: bool,
+        confidence: bool = False,
     ) -> None:
         """Make a trainer.
 
@@ -44,7 +45,14 @@ class Trainer:
             class_weights: float32 `[classes]`, how much an image of each counts in training; None
                 for all alike.
             jit_compile: whether XLA compiles the steps.
+            confidence: whether `train` notes how sure the model is of each image.
+
+        Attributes:
+            confidence: float32 `[N]`, the probabilities that the model gave to the own class of
+                the images of the last call of `train`, in their order; empty unless asked for.
         """
+        self.confidence = np.zeros(0, np.float32)
+        self.notes_confidence = confidence
         self.model, self.schedule = model, schedule
         self.loss, self.class_weights = loss(params), class_weights
         self.weights = model.trainable_variables
@@ -56,9 +64,12 @@ class Trainer:
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
         """Train batch by batch, and return accuracy and mean loss in nats while it happened."""
-        sums = tf.zeros(3)
+        sums, noted = tf.zeros(3), [self.confidence[:0]]
         for images, labels, steps in chunks:
-            sums = self._train(tf.constant(images), tf.constant(labels), tf.constant(steps), sums)
+            arguments = map(tf.constant, (images, labels, steps))
+            sums, *confidence = self._train(*arguments, sums)
+            noted += [batches[:steps].numpy().ravel() for batches in confidence]
+        self.confidence = np.concatenate(noted)
         return _means(sums)
 
     def evaluate(self, dataset: Dataset) -> dict[str, float]:
@@ -84,22 +95,32 @@ class Trainer:
 
     def _train_on_chunk(
         self, images: tf.Tensor, labels: tf.Tensor, steps: tf.Tensor, sums: tf.Tensor
-    ) -> tf.Tensor:
-        def train_on_batch(step: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            with tf.GradientTape() as tape:
-                loss, batch = self._loss_and_sums(images[step], labels[step], training=True)
-            self.optimizer.apply(tape.gradient(loss, self.weights), self.weights)
-            return step + 1, sums + batch
+    ) -> list[tf.Tensor]:
+        """Return what `_means` takes and, where it is noted, confidence `[steps, batch]`."""
 
-        return tf.while_loop(lambda step, _: step < steps, train_on_batch, (0, sums))[1]
+        def train_on_batch(step: tf.Tensor, sums: tf.Tensor, *noted: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                loss, batch, confidence = self._loss_and_more(
+                    images[step], labels[step], training=True
+                )
+            self.optimizer.apply(tape.gradient(loss, self.weights), self.weights)
+            noted_now = [tf.tensor_scatter_nd_update(n, [[step]], [confidence]) for n in noted]
+            return [step + 1, sums + batch, *noted_now]
+
+        noted = [tf.zeros(labels.shape)] if self.notes_confidence else []
+        state = [tf.constant(0), sums, *noted]
+        trained: list[tf.Tensor] = tf.while_loop(
+            lambda step, *_: step < steps, train_on_batch, state
+        )
+        return trained[1:]
 
     def _evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return self._loss_and_sums(images, labels, training=False)[1]
+        return self._loss_and_more(images, labels, training=False)[1]
 
-    def _loss_and_sums(
+    def _loss_and_more(
         self, images: tf.Tensor, labels: tf.Tensor, *, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the loss of a batch, with penalties on weights, and what `_means` takes."""
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return loss of a batch with penalties on weights, what `_means` takes, confidence."""
         labels = tf.cast(labels, tf.int32)
         probabilities = self.model(images, training=training)
         counts = None
@@ -109,7 +130,8 @@ class Trainer:
         right = tf.argmax(probabilities, axis=-1, output_type=tf.int32) == labels
         images_in_batch = tf.cast(tf.shape(labels)[0], tf.float32)
         right_in_batch = tf.reduce_sum(tf.cast(right, tf.float32))
-        return loss, tf.stack([right_in_batch, loss * images_in_batch, images_in_batch])
+        sums = tf.stack([right_in_batch, loss * images_in_batch, images_in_batch])
+        return loss, sums, tf.gather(probabilities, labels, batch_dims=1)
 
 
 def _means(sums: tf.Tensor) -> dict[str, float]:

@@ -49,6 +49,17 @@ from tests.training.test_models import RESNET, TRANSFER
         ("train", {"train.momentum": 0.9}, ["train.momentum has no effect on adam"]),
         (
             "train",
+            {"train.skip_easy": 0.5, "train.epochs": 2},
+            ["train.skip_easy has no effect on 2 epochs"],
+        ),
+        (
+            "train",
+            {"train.skip_easy": 0.5, "train.epochs": 3, "train.target_accuracy": 0.9},
+            ["train.target_accuracy must be empty where train.skip_easy is above 0"],
+        ),
+        ("train", {"train.skip_easy": 0.8}, ["train.skip_easy is 0.8"]),
+        (
+            "train",
             {"model": TRANSFER | {"fine_tuning_rate": 0.1}},
             ["model.fine_tuning_rate is 0.1, but model.frozen_epochs is 0"],
         ),
@@ -107,7 +118,7 @@ def test_another_family_needs_other_parameters(finished: Project) -> None:
     assert done.stderr == (
         "train: params.yaml: model.filters is missing; "
         "`python -m pipeline preset cnn` sets all that cnn needs\n"
-        "train: params.yaml: model.mirrored is missing; "
+        "train: params.yaml: model.views is missing; "
         "`python -m pipeline preset cnn` sets all that cnn needs\n"
     )
 

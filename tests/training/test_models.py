@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
+import yaml
+from numpy.typing import NDArray
 
-from tests.project import Project, keep_checkpoints, read_json
+from pipeline.data.fashion_mnist import DESCRIPTION
+from pipeline.training import models
+from pipeline.training.hyperparameters import Hyperparameters
+from tests.project import ROOT, Project, keep_checkpoints, read_json
 
 AUGMENTED = {"flip": True, "shift": 2, "erase": 0.5}
 REGULARISED = {"dropout": 0.1, "l2": 0.0001}
-CNN = REGULARISED | {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "mirrored": False}
-RESNET = REGULARISED | {"name": "resnet", "width": 8, "blocks": [0, 1], "mirrored": True}
+CNN = REGULARISED | {"name": "cnn", "filters": [8, 8], "hidden_units": [16], "views": 1}
+RESNET = REGULARISED | {"name": "resnet", "width": 8, "blocks": [0, 1], "views": 6}
 TRANSFER = {
     "name": "transfer",
     "backbone": "MobileNetV2",
@@ -62,6 +68,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
             "model": CNN,
             "train.learning_rate": 0.005,
             "train.jit_compile": True,
+            "train.skip_easy": 0.5,
             "train.augmentation.erase": 0.5,
         },
         0.3,
@@ -82,9 +89,10 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
     "resnet, adamw, constant, shifted": (
         ADAMW
         | {
-            "model": RESNET,
+            "model": RESNET | {"views": 2},
             "train.learning_rate": 0.01,
             "train.warmup_epochs": 1,
+            "train.skip_easy": 0.5,
             "train.augmentation.shift": 2,
         },
         0.3,
@@ -192,6 +200,34 @@ def test_it_learns_and_goes_on_after_any_epoch_to_the_same_bytes(
         done = project.resume(epoch)
         assert f"going on after epoch {epoch}" in done.stdout, done.stderr
         assert project.contents("train") == undisturbed
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3)])
+@pytest.mark.parametrize("views", [1, 2, 6])
+def test_the_saved_model_gives_the_mean_over_the_views(shape: tuple[int, ...], views: int) -> None:
+    train = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
+    content = {"seed": 0, "model": RESNET | {"views": views}, "train": train}
+    params = Hyperparameters.model_validate(content)
+    images = np.random.default_rng(0).random((5, *shape), np.float32)
+    height, width, *colours = shape
+    size = {"height": height, "width": width, "channels": colours[0] if colours else 1}
+    model = models.build(params, DESCRIPTION.model_copy(update=size))
+
+    def moved(pixels: int) -> NDArray[np.float32]:
+        """Move the images down and right, or up and left; background comes in."""
+        result = np.zeros_like(images)
+        if pixels > 0:
+            result[:, pixels:, pixels:] = images[:, :-pixels, :-pixels]
+        elif pixels < 0:
+            result[:, :pixels, :pixels] = images[:, -pixels:, -pixels:]
+        else:
+            result[:] = images
+        return result
+
+    of_each = [view for pixels in (0, 1, -1) for view in (moved(pixels), moved(pixels)[:, :, ::-1])]
+    expected = np.mean([model.predict(view, verbose=0) for view in of_each[:views]], axis=0)
+    saved = models.finished(model, params)
+    np.testing.assert_allclose(saved.predict(images, verbose=0), expected, atol=1e-6)
 
 
 def put_hdf5(path: Path) -> None:

@@ -9,6 +9,7 @@ from pipeline.training.hyperparameters import Phase, TrainParams
 from tests.project import ROOT
 
 STEPS = 10  # of each epoch
+EPOCHS = [1, 2, 3, *[STEPS] * 5]  # of those before as well
 
 
 def params(**changes: object) -> TrainParams:
@@ -31,10 +32,17 @@ def params(**changes: object) -> TrainParams:
 def test_a_schedule_rises_and_falls(shape: str, warmup_epochs: int, expected: list[float]) -> None:
     # A phase that starts at epoch 3 has a schedule of its own.
     schedule = optimizers.schedule(
-        params(schedule=shape, warmup_epochs=warmup_epochs), Phase(3, 8, 0.1), STEPS
+        params(schedule=shape, warmup_epochs=warmup_epochs), Phase(3, 8, 0.1), EPOCHS
     )
     rates = [float(schedule(epoch * STEPS)) for epoch in range(6)]
     assert rates == pytest.approx(expected, rel=1e-5, abs=1e-8)
+
+
+def test_a_schedule_ends_with_epochs_of_unequal_length() -> None:
+    chosen = params(schedule="one-cycle", warmup_epochs=2)
+    schedule = optimizers.schedule(chosen, Phase(0, 4, 0.1), [10, 4, 4, 6])
+    rates = [float(schedule(step)) for step in (0, 10, 13, 18, 24)]
+    assert rates == pytest.approx([0.1 / 14, 1.1 / 14, 0.1, 0.06, 0], abs=1e-8)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -50,7 +58,7 @@ def test_kernels_decay_and_nothing_else(optimizer: str) -> None:
     )
     momentum = 0.0 if optimizer == "sgd" else None
     chosen = params(optimizer=optimizer, momentum=momentum)
-    built = optimizers.build(chosen, optimizers.schedule(chosen, Phase(0, 5, 0.1), STEPS))
+    built = optimizers.build(chosen, optimizers.schedule(chosen, Phase(3, 8, 0.1), EPOCHS))
     weights = model.trainable_variables
     for weight in weights:
         weight.assign(keras.ops.ones_like(weight))
