@@ -44,6 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
     status = 0
     for name in arguments.check:
         differences = recording.check(rows[name], table)
+        save_table(sections, table)  # now: this may be interrupted
         print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
     if arguments.run is not None:

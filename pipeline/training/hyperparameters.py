@@ -124,7 +124,7 @@ class TrainParams(Section):
             return self
         if self.epochs < 3:
             raise ValueError(
-                f"train.skip_easy has no effect on {self.epochs} epochs: "
+                f"train.skip_easy has no effect on {self.epochs} epoch{'s' * (self.epochs != 1)}: "
                 "none of the images is skipped in the first and the last"
             )
         if self.target_accuracy:
