@@ -9,6 +9,7 @@ from pipeline.core import guard, tensorflow_runtime
 from pipeline.core.params_file import check_params
 from pipeline.data.dataset import DESCRIPTION, TRAIN, Dataset, load, load_description
 from pipeline.training import checkpoint
+from pipeline.training.batches import steps_by_epoch
 from pipeline.training.hyperparameters import Hyperparameters
 
 IMAGES = 12_800  # of an epoch
@@ -19,7 +20,7 @@ def main() -> None:
     inputs = guard.observe("train")
     params = check_params(Hyperparameters, inputs.params)
     tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
-    from pipeline.training import batches, fit, models  # these import TensorFlow
+    from pipeline.training import fit, models  # these import TensorFlow
 
     description = load_description(DESCRIPTION)
     train = load(TRAIN, description)
@@ -34,7 +35,7 @@ def main() -> None:
         on_epoch=lambda _: ends.append(time.perf_counter()),
     )
     checkpoint.discard()
-    steps = batches.steps_by_epoch(params.train, IMAGES)[1:]
+    steps = steps_by_epoch(params.train, IMAGES)[1 : len(ends)]
     trained = sum(steps) * params.train.batch_size
     speed = trained / (ends[-1] - ends[0])
     print(json.dumps({"images_per_second": speed, "parameters": _trainable(model)}))

@@ -10,6 +10,7 @@ from pipeline.core.artifacts import rounded, write_csv, write_json, write_model
 from pipeline.core.guard import Inputs
 from pipeline.data import dataset
 from pipeline.training import checkpoint, summary
+from pipeline.training.batches import steps_by_epoch
 from pipeline.training.checkpoint import History
 from pipeline.training.hyperparameters import Hyperparameters
 
@@ -28,19 +29,19 @@ COLUMNS = (*RESULTS, "learning_rate")
 def train(params: Hyperparameters, inputs: Inputs) -> None:
     """Write the model, its data set, its summary, `metrics/train.json` and `plots/history.csv`."""
     tensorflow_runtime.start(jit_compile=params.jit_compile, gpu=params.train.device == "gpu")
-    from pipeline.training import batches, fit, models  # these import TensorFlow
+    from pipeline.training import fit, models  # these import TensorFlow
 
     description = dataset.load_description(dataset.DESCRIPTION)
     train_set = dataset.load(dataset.TRAIN, description)
     validation_set = dataset.load(dataset.VALIDATION, description)
     model = models.build(params, description)
-    steps = batches.steps_by_epoch(params.train, len(train_set.labels))
+    operations = params.train.batch_size * summary.operations(model)  # of a step
     write_results = partial(
         write_history,
         params,
         description.source,
         model.count_params(),
-        [count * params.train.batch_size * summary.operations(model) for count in steps],
+        [steps * operations for steps in steps_by_epoch(params.train, len(train_set.labels))],
     )
     started = time.perf_counter(), time.process_time()
     history = fit.fit(

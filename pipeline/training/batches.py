@@ -33,7 +33,9 @@ def steps_by_epoch(params: TrainParams, images: int) -> list[int]:
 
 
 def _skipped(params: TrainParams, images: int, epoch: int) -> int:
-    """Return how many images an epoch skips: none in the first, of which no model has seen any."""
+    """Return how many images an epoch skips; none in the first, before which none is known."""
+    if not params.skip_easy:
+        return 0
     last = math.ceil(WITHOUT_SKIPPING * params.epochs)
     return round(params.skip_easy * images) if 0 < epoch < params.epochs - last else 0
 
@@ -46,13 +48,13 @@ class TrainingBatches:
     it.
 
     With `train.skip_easy`, an epoch takes what is hard, and some of what is easy: the images to
-    whose own class the model gave the highest probabilities when it last saw them. After Qin et
+    whose label the model gave the highest probability when it last trained on them. After Qin et
     al., InfoBatch, 2024, but without weights for the easy ones that are taken.
 
     Attributes:
         steps: how many batches each epoch has.
-        confidence: float32 `[N]`, the probability of its own class for each training image when it
-            was last trained.
+        label_probabilities: float32 `[N]`, what probability the model gave to the label of each
+            image when it last trained on it; 0 before.
     """
 
     def __init__(self, train: Dataset, params: Hyperparameters) -> None:
@@ -61,7 +63,7 @@ class TrainingBatches:
         self.batch_size = params.train.batch_size
         self.steps = steps_by_epoch(params.train, len(train.labels))
         self.chunk_steps = min(self.steps[0], max(1, CHUNK_IMAGES // self.batch_size))
-        self.confidence = np.zeros(len(train.labels), np.float32)
+        self.label_probabilities = np.zeros(len(train.labels), np.float32)
         self.order = np.arange(0)  # of the epoch under way
         images = self.chunk_steps * self.batch_size
         self.images = _aligned((images, *train.images.shape[1:]), train.images.dtype)
@@ -87,17 +89,17 @@ class TrainingBatches:
             steps = min(self.chunk_steps, self.steps[number] - first)
             yield images.reshape(*shape, *images.shape[1:]), self.labels.reshape(shape), steps
 
-    def keep(self, confidence: NDArray[np.float32]) -> None:
-        """Note the probabilities of the own class of the images of an epoch, in their order."""
-        self.confidence[self.order] = confidence
+    def note(self, label_probabilities: NDArray[np.float32]) -> None:
+        """Note the probability of the label of each image of the epoch, in its order."""
+        self.label_probabilities[self.order] = label_probabilities
 
     def _order(self, epoch: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """Return which images an epoch takes, in order."""
         images = len(self.train.labels)
         taken = np.arange(images)
         if skipped := _skipped(self.params.train, images, epoch):
-            easy = np.argsort(-self.confidence, kind="stable")[: round(EASY * images)]
-            taken = np.setdiff1d(taken, rng.choice(easy, skipped, replace=False), True)
+            easy = np.argsort(-self.label_probabilities, kind="stable")[: round(EASY * images)]
+            taken = np.delete(taken, rng.choice(easy, skipped, replace=False))
         return rng.permutation(taken)[: self.steps[epoch] * self.batch_size]
 
 

@@ -17,7 +17,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.reading import reading
 
 PATH = Path("models/checkpoint.npz")
-ARRAYS = ("weights", "optimizer", "best", "confidence")
+ARRAYS = ("weights", "optimizer", "best", "label_probabilities")
 DIGEST_SIZE = hashlib.sha256().digest_size  # bytes
 
 Arrays = list[NDArray[Any]]
@@ -35,7 +35,7 @@ class Checkpoint:
     # The weights that early stopping would restore; empty without it.
     best: Arrays = field(default_factory=list)
     # One array, of TrainingBatches; empty where no images are skipped.
-    confidence: Arrays = field(default_factory=list)
+    label_probabilities: Arrays = field(default_factory=list)
 
 
 def save(checkpoint: Checkpoint) -> None:

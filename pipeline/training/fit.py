@@ -48,8 +48,8 @@ def fit(
     if history:
         print(f"going on after epoch {len(history)} of {epochs}{label}", flush=True)
         model.set_weights(state.weights)
-        if state.confidence:
-            [batches.confidence] = state.confidence
+        if state.label_probabilities:
+            [batches.label_probabilities] = state.label_probabilities
     with _progress(batches.chunks(len(history))) as progress:
         for phase in params.phases:
             if isinstance(params.model, TransferParams):
@@ -64,8 +64,8 @@ def fit(
                 chunks = _counted(batches.epoch(len(history)), progress)
                 _train_for_an_epoch(trainer, chunks, validation, params, state)
                 if params.train.skip_easy:
-                    batches.keep(trainer.confidence)
-                    state.confidence = [batches.confidence]
+                    batches.note(trainer.label_probabilities)
+                    state.label_probabilities = [batches.label_probabilities]
                 inputs.check()  # or training on edited inputs would be saved under a wrong name
                 checkpoint.save(state)
                 on_epoch(history)
@@ -135,7 +135,7 @@ def _check(train: Dataset, validation: Dataset, params: TrainParams) -> None:
         raise PipelineError(
             f"train.batch_size is {params.batch_size}, "
             f"but there are only {len(train.labels)} training images"
-            + f", of which train.skip_easy skips {params.skip_easy:.0%}" * (params.skip_easy > 0)
+            + (f", and train.skip_easy is {params.skip_easy:g}" if params.skip_easy else "")
             + "; lower it, or add images"
         )
     if params.early_stopping and not len(validation.labels):
@@ -160,12 +160,14 @@ def _trainer(
         optimizers.schedule(params.train, phase, batches.steps),
         _class_weights(batches.train, params.train, classes=model.output_shape[-1]),
         jit_compile=params.jit_compile,
-        confidence=params.train.skip_easy > 0,
+        note_probabilities=params.train.skip_easy is not None,
     )
 
 
 def _class_weights(train: Dataset, params: TrainParams, classes: int) -> NDArray[np.float32] | None:
     """Return weights by which the images of each class count as much as those of any other.
+
+    What `train.skip_easy` skips is not taken into account.
 
     Source: King and Zeng, Logistic Regression in Rare Events Data, 2001; as in scikit-learn.
     """

@@ -97,7 +97,7 @@ class TrainParams(Section):
     warmup_epochs: int = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=1)
     class_weight: Literal["balanced"] | None
-    skip_easy: float = Field(ge=0, le=0.75)
+    skip_easy: float | None = Field(gt=0, le=0.75)
     augmentation: AugmentationParams
     precision: Literal["float32", "mixed_bfloat16"]
     device: Literal["cpu", "gpu"]
@@ -119,18 +119,18 @@ class TrainParams(Section):
         return self
 
     @model_validator(mode="after")
-    def _skipping_has_an_effect(self) -> Self:
+    def _skipping_fits(self) -> Self:
         if not self.skip_easy:
             return self
         if self.epochs < 3:
             raise ValueError(
                 f"train.skip_easy has no effect on {self.epochs} epoch{'s' * (self.epochs != 1)}: "
-                "none of the images is skipped in the first and the last"
+                "no image is skipped in the first and the last"
             )
         if self.target_accuracy:
             raise ValueError(
-                "train.target_accuracy must be empty where train.skip_easy is above 0: training "
-                "accuracy is then that on the images which are not skipped, the harder ones"
+                "train.target_accuracy must be empty where train.skip_easy is not: training "
+                "accuracy is then measured on images that are harder than average"
             )
         return self
 

@@ -24,7 +24,12 @@ EVALUATION_BATCH_SIZE = 1_000
 
 
 class Trainer:
-    """A model that maps images to probabilities, with its loss and an optimizer of its own."""
+    """A model that maps images to probabilities, with its loss and an optimizer of its own.
+
+    Attributes:
+        label_probabilities: float32 `[N]`, what probability the model gave to the label of each
+            image in the last call of `train`, in the order of training; empty unless asked for.
+    """
 
     def __init__(
         self,
@@ -34,7 +39,7 @@ class Trainer:
         class_weights: NDArray[np.float32] | None = None,
         *,
         jit_compile: bool,
-        confidence: bool = False,
+        note_probabilities: bool = False,
     ) -> None:
         """Make a trainer.
 
@@ -45,14 +50,10 @@ class Trainer:
             class_weights: float32 `[classes]`, how much an image of each counts in training; None
                 for all alike.
             jit_compile: whether XLA compiles the steps.
-            confidence: whether `train` notes how sure the model is of each image.
-
-        Attributes:
-            confidence: float32 `[N]`, the probabilities that the model gave to the own class of
-                the images of the last call of `train`, in their order; empty unless asked for.
+            note_probabilities: whether `train` keeps `label_probabilities`.
         """
-        self.confidence = np.zeros(0, np.float32)
-        self.notes_confidence = confidence
+        self.label_probabilities = np.zeros(0, np.float32)
+        self.note_probabilities = note_probabilities
         self.model, self.schedule = model, schedule
         self.loss, self.class_weights = loss(params), class_weights
         self.weights = model.trainable_variables
@@ -64,12 +65,12 @@ class Trainer:
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
         """Train batch by batch, and return accuracy and mean loss in nats while it happened."""
-        sums, noted = tf.zeros(3), [self.confidence[:0]]
+        sums, noted = tf.zeros(3), [self.label_probabilities[:0]]
         for images, labels, steps in chunks:
             arguments = map(tf.constant, (images, labels, steps))
-            sums, *confidence = self._train(*arguments, sums)
-            noted += [batches[:steps].numpy().ravel() for batches in confidence]
-        self.confidence = np.concatenate(noted)
+            sums, *probabilities = self._train(*arguments, sums)
+            noted += [batches[:steps].numpy().ravel() for batches in probabilities]
+        self.label_probabilities = np.concatenate(noted)
         return _means(sums)
 
     def evaluate(self, dataset: Dataset) -> dict[str, float]:
@@ -96,18 +97,18 @@ class Trainer:
     def _train_on_chunk(
         self, images: tf.Tensor, labels: tf.Tensor, steps: tf.Tensor, sums: tf.Tensor
     ) -> list[tf.Tensor]:
-        """Return what `_means` takes and, where it is noted, confidence `[steps, batch]`."""
+        """Return what `_means` takes and, where noted, probabilities of labels `[steps, batch]`."""
 
         def train_on_batch(step: tf.Tensor, sums: tf.Tensor, *noted: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
-                loss, batch, confidence = self._loss_and_more(
+                loss, batch, probabilities = self._measured(
                     images[step], labels[step], training=True
                 )
             self.optimizer.apply(tape.gradient(loss, self.weights), self.weights)
-            noted_now = [tf.tensor_scatter_nd_update(n, [[step]], [confidence]) for n in noted]
-            return [step + 1, sums + batch, *noted_now]
+            noted = tuple(tf.tensor_scatter_nd_update(n, [[step]], [probabilities]) for n in noted)
+            return [step + 1, sums + batch, *noted]
 
-        noted = [tf.zeros(labels.shape)] if self.notes_confidence else []
+        noted = [tf.zeros(labels.shape)] if self.note_probabilities else []
         state = [tf.constant(0), sums, *noted]
         trained: list[tf.Tensor] = tf.while_loop(
             lambda step, *_: step < steps, train_on_batch, state
@@ -115,12 +116,12 @@ class Trainer:
         return trained[1:]
 
     def _evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return self._loss_and_more(images, labels, training=False)[1]
+        return self._measured(images, labels, training=False)[1]
 
-    def _loss_and_more(
+    def _measured(
         self, images: tf.Tensor, labels: tf.Tensor, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return loss of a batch with penalties on weights, what `_means` takes, confidence."""
+        """Return a batch's loss with penalties, what `_means` takes, and label probabilities."""
         labels = tf.cast(labels, tf.int32)
         probabilities = self.model(images, training=training)
         counts = None

@@ -153,6 +153,10 @@ def test_results_can_be_watched_while_training(project: Project) -> None:
             {"train.batch_size": 901},
             "train.batch_size is 901, but there are only 900 training images",
         ),
+        (
+            {"train.epochs": 3, "train.batch_size": 500, "train.skip_easy": 0.5},
+            "there are only 900 training images, and train.skip_easy is 0.5",
+        ),
         ({"train.early_stopping": 2}, "train.early_stopping is 2, but there are no validation"),
     ],
 )

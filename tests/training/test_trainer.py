@@ -34,18 +34,20 @@ def test_a_chunk_is_so_many_batches_of_keras(steps: int, jit_compile: bool, weig
         keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     by_class = np.linspace(0.5, 2, 10, dtype=np.float32) if weighted else None
-    trained = Trainer(ours, PARAMS, SCHEDULE, by_class, jit_compile=jit_compile, confidence=True)
+    trained = Trainer(
+        ours, PARAMS, SCHEDULE, by_class, jit_compile=jit_compile, note_probabilities=True
+    )
     results = trained.train([(IMAGES, LABELS, steps)])
-    expected, confidence = [], []
+    expected, probabilities = [], []
     for images, labels in zip(IMAGES[:steps], LABELS[:steps], strict=True):
         counts = None if by_class is None else by_class[labels]
         plain.reset_metrics()
-        confidence += list(plain.predict_on_batch(images)[np.arange(BATCH), labels])
+        probabilities += list(plain.predict_on_batch(images)[np.arange(BATCH), labels])
         expected.append(plain.train_on_batch(images, labels, counts))
     for weight, other in zip(ours.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(weight, other, atol=1e-6)
     assert trained.optimizer.iterations == steps
-    np.testing.assert_allclose(trained.confidence, confidence, atol=1e-6)
+    np.testing.assert_allclose(trained.label_probabilities, probabilities, atol=1e-6)
     loss, accuracy = np.mean(expected, axis=0)
     assert results == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-5)
 

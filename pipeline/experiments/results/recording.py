@@ -64,9 +64,9 @@ def check(row: Row, table: Table) -> list[str]:
 
     Returns:
         The figures that differ, other than timings; none where the row was updated: it then
-        counts as recorded with the code and the parameters of that commit.
+        counts as recorded with the code of that commit.
     """
-    recorded = _recorded(row, table)
+    recorded = results_of(row, table)
     with checkout(resolve("HEAD")) as folder:
         write_json(folder / PARAMS_FILE, row.params() | {"seed": recorded[0].seed})  # it is YAML
         command = [sys.executable, "-m", "dvc", "repro", "evaluate"]
@@ -76,7 +76,7 @@ def check(row: Row, table: Table) -> list[str]:
     differences = recorded[0].differences(again)
     if not differences:
         for result in recorded:
-            table[result.experiment] = replace(result, code=again.code, params=again.params)
+            table[result.experiment] = replace(result, code=again.code)
         first = table[again.experiment]
         table[again.experiment] = replace(first, model=again.model, history=again.history)
     return differences
@@ -88,19 +88,12 @@ def results_of(row: Row, table: Table) -> list[Result]:
     Raises:
         PipelineError: one is missing, or is of other parameters.
     """
-    results, expected = _recorded(row, table), hash_params(row.params())
-    for seed, result in enumerate(results):
-        if (result.params, result.seed) != (expected, seed):
-            raise PipelineError(
-                f"experiment {result.experiment} was run with other parameters; "
-                f"`dvc exp remove` it, then {RUN}; or, where its figures are still the same, "
-                f"`python -m pipeline results --check {row.name}` takes it over"
-            )
-    return results
-
-
-def _recorded(row: Row, table: Table) -> list[Result]:
-    for name in row.names():
+    expected = hash_params(row.params())
+    for seed, name in enumerate(row.names()):
         if name not in table:
             raise PipelineError(f"{name} is not recorded; {RUN}")
+        if (table[name].params, table[name].seed) != (expected, seed):
+            raise PipelineError(
+                f"experiment {name} was run with other parameters; `dvc exp remove` it, then {RUN}"
+            )
     return [table[name] for name in row.names()]

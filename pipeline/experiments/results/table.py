@@ -111,16 +111,7 @@ class Result:
 
     def differences(self, other: Self) -> list[str]:
         """Name the figures in which another run of the same experiment differs, timings aside."""
-        aside = {
-            "code",
-            "params",
-            "machine",
-            "seconds",
-            "processor_seconds",
-            "load",
-            "unit",
-            "history",
-        }
+        aside = {"code", "machine", "seconds", "processor_seconds", "load", "unit", "history"}
         aside |= {name for name in ("model", "operations") if getattr(self, name) is None}
         mine, others = asdict(self), asdict(other)
         return [
