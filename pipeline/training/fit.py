@@ -61,11 +61,7 @@ def fit(
                 trainer.restore(state.optimizer)
             while len(history) < phase.end and not summary.stopped(params, history):
                 progress.set_description_str(f"epoch {len(history) + 1} of {epochs}")
-                chunks = _counted(batches.epoch(len(history)), progress)
-                _train_for_an_epoch(trainer, chunks, validation, params, state)
-                if params.train.skip_easy:
-                    batches.note(trainer.label_probabilities)
-                    state.label_probabilities = [batches.label_probabilities]
+                _train_for_an_epoch(trainer, batches, validation, params, state, progress)
                 inputs.check()  # or training on edited inputs would be saved under a wrong name
                 checkpoint.save(state)
                 on_epoch(history)
@@ -79,15 +75,20 @@ def fit(
 
 def _train_for_an_epoch(
     trainer: Trainer,
-    chunks: Iterable[Chunk],
+    batches: TrainingBatches,
     validation: Dataset,
     params: Hyperparameters,
     state: Checkpoint,
+    progress: "tqdm[Any]",
 ) -> None:
     """Train for the epoch that follows `state`, and bring `state` to its end."""
     number = len(state.history) + 1
     _seed_layers(trainer.model, params.seed, number - 1)
-    results = trainer.train(chunks)
+    chunks = _counted(batches.epoch(number - 1), progress)
+    results, label_probabilities = trainer.train(chunks)
+    if params.train.skip_easy:
+        batches.note(label_probabilities)
+        state.label_probabilities = [batches.label_probabilities]
     if len(validation.labels):
         measured = trainer.evaluate(validation)
         results |= {f"val_{name}": value for name, value in measured.items()}

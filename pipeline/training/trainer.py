@@ -24,12 +24,7 @@ EVALUATION_BATCH_SIZE = 1_000
 
 
 class Trainer:
-    """A model that maps images to probabilities, with its loss and an optimizer of its own.
-
-    Attributes:
-        label_probabilities: float32 `[N]`, what probability the model gave to the label of each
-            image in the last call of `train`, in the order of training; empty unless asked for.
-    """
+    """A model that maps images to probabilities, with its loss and an optimizer of its own."""
 
     def __init__(
         self,
@@ -50,9 +45,8 @@ class Trainer:
             class_weights: float32 `[classes]`, how much an image of each counts in training; None
                 for all alike.
             jit_compile: whether XLA compiles the steps.
-            note_probabilities: whether `train` keeps `label_probabilities`.
+            note_probabilities: whether `train` returns probabilities.
         """
-        self.label_probabilities = np.zeros(0, np.float32)
         self.note_probabilities = note_probabilities
         self.model, self.schedule = model, schedule
         self.loss, self.class_weights = loss(params), class_weights
@@ -63,15 +57,19 @@ class Trainer:
         compiled = partial(tf.function, autograph=False, jit_compile=jit_compile)
         self._train, self._evaluate = compiled(self._train_on_chunk), compiled(self._evaluate_batch)
 
-    def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
-        """Train batch by batch, and return accuracy and mean loss in nats while it happened."""
-        sums, noted = tf.zeros(3), [self.label_probabilities[:0]]
+    def train(self, chunks: Iterable[Chunk]) -> tuple[dict[str, float], NDArray[np.float32]]:
+        """Train batch by batch.
+
+        Returns:
+            Accuracy and mean loss in nats, and float32 `[N]`, what probability the model gave to
+            the label of each image in turn, while it happened; the latter empty unless asked for.
+        """
+        sums, noted = tf.zeros(3), [np.zeros(0, np.float32)]
         for images, labels, steps in chunks:
             arguments = map(tf.constant, (images, labels, steps))
             sums, *probabilities = self._train(*arguments, sums)
             noted += [batches[:steps].numpy().ravel() for batches in probabilities]
-        self.label_probabilities = np.concatenate(noted)
-        return _means(sums)
+        return _means(sums), np.concatenate(noted)
 
     def evaluate(self, dataset: Dataset) -> dict[str, float]:
         """Return accuracy and mean loss in nats."""
