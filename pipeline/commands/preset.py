@@ -21,8 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Set what the preset sets, and leave the rest of the file as it is."""
     if arguments.name is None:
-        for name in presets.names():
-            print(f"  {name:<10}{presets.find(name).about}")
+        names = presets.names()
+        width = max(map(len, names))
+        for name in names:
+            print(f"  {name:<{width}}  {presets.find(name).about}")
         return 0
     preset = presets.find(arguments.name)
     text = read_text(PARAMS_FILE)
