@@ -97,9 +97,9 @@ def test_the_command_names_what_it_replaces_and_keeps_values_of_the_user(fresh: 
         assert line.endswith(presets.find(name).about)
 
     printed = fresh.ok(*PRESET, "cnn")
-    assert "train.epochs: 5 -> 22\n" in printed
+    assert "train.epochs: 5 -> 18\n" in printed
     assert printed.endswith("params.yaml now has the preset cnn\n")
-    own = params.read_text().replace("epochs: 22", "epochs: 99")
+    own = params.read_text().replace("epochs: 18", "epochs: 99")
     params.write_text(own)
     done = fresh.run(*PRESET, "mlp")
     assert (done.returncode, done.stderr) == (
