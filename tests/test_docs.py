@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "results.csv"
 OUTPUTS = (ROOT / "docs/outputs.md").read_text(encoding="utf-8")
 
 
@@ -71,3 +74,18 @@ def test_every_command_is_explained() -> None:
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     commands = {path.stem for path in (ROOT / "pipeline/commands").glob("[!_]*.py")}
     assert {name for name in commands if f"| `{name}` |" not in page} == set()
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason="a project of your own has no results yet")
+def test_the_readme_says_what_the_results_say_of_the_presets() -> None:
+    sections = yaml.safe_load((ROOT / "results.yaml").read_text(encoding="utf-8"))["sections"]
+    rows = {row["preset"]: row["name"] for s in sections for row in s["rows"] if not row["set"]}
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        results = list(csv.DictReader(file))
+    cells = re.findall(r"^\| `(.+)` \| (0\.\d+) \| (\d+) (s|min) \|$", README, re.MULTILINE)
+    assert {preset for preset, *_ in cells} == set(rows)
+    for preset, accuracy, time, unit in cells:
+        row = [r for r in results if re.fullmatch(rf"{rows[preset]}-\d+", r["experiment"])]
+        assert f"{mean(float(r['test_accuracy']) for r in row):.4f}" == accuracy, preset
+        seconds = median(float(r["seconds"]) for r in row if r["seconds"])
+        assert round(seconds / {"s": 1, "min": 60}[unit]) == int(time), preset

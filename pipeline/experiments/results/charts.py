@@ -26,7 +26,6 @@ FOLDER = Path("docs/results")
 CSS = Path("pipeline/report/templates/report.css")
 WIDTH = 5.0  # inches: its letters are legible on a phone
 MEAN = "mean of the seeds, 95 % interval"
-LABELS = (((-5, 5), "right"), ((5, -13), "left"))  # where a name is, in points from its marker
 DARK, LIGHT = "#1b1d21", "#fafafa"  # letters on cells that look the same in light and dark
 
 
@@ -45,7 +44,7 @@ def write(charts: Mapping[str, Figure | None]) -> dict[str, Path]:
 
 def frontier(groups: Sequence[Group], best: Sequence[Group]) -> Figure:
     """Draw accuracy against cost, on a logarithmic axis; the best are named."""
-    figure, axes = _chart(4.2)
+    figure, axes = _chart(5.0)
     placed = [group for group in groups if group.cost is not None]
     others = [group for group in placed if group not in best]
     for shown, colour, label in (
@@ -56,12 +55,12 @@ def frontier(groups: Sequence[Group], best: Sequence[Group]) -> Figure:
         means = [group.accuracy for group in shown]
         reach = np.hstack([np.zeros((2, 0)), *map(_reach, shown)])
         axes.errorbar(costs, means, reach, fmt="o", color=colour, capsize=2, label=label)
-    for number, group in enumerate(best):  # on both sides by turns, or they would overlap
-        place, side, align = (group.cost, group.accuracy), *LABELS[number % 2]
-        axes.annotate(group.name, place, side, textcoords="offset points", ha=align)
+    for group in best:
+        place, side = (group.cost, group.accuracy), (-5, 3)  # where what is better and cheaper were
+        axes.annotate(group.name, place, side, textcoords="offset points", ha="right")
     axes.set(xscale="log", xlabel="CPU seconds", ylabel=f"validation accuracy\n({MEAN})")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.margins(x=0.25)
+    axes.margins(x=0.3)  # for the names
     figure.legend(**BELOW)
     return figure
 
