@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean, median, stdev
 from typing import Any
 
 import pytest
@@ -82,10 +82,13 @@ def test_the_readme_says_what_the_results_say_of_the_presets() -> None:
     rows = {row["preset"]: row["name"] for s in sections for row in s["rows"] if not row["set"]}
     with RESULTS.open(encoding="utf-8", newline="") as file:
         results = list(csv.DictReader(file))
-    cells = re.findall(r"^\| `(.+)` \| (0\.\d+) \| (\d+) (s|min) \|$", README, re.MULTILINE)
+    line = r"^\| `(.+)` \| (0\.\d+ ± 0\.\d+) \| (\d+) \| (\d+) (s|min) \|$"
+    cells = re.findall(line, README, re.MULTILINE)
     assert {preset for preset, *_ in cells} == set(rows)
-    for preset, accuracy, time, unit in cells:
+    for preset, accuracy, seeds, time, unit in cells:
         row = [r for r in results if re.fullmatch(rf"{rows[preset]}-\d+", r["experiment"])]
-        assert f"{mean(float(r['test_accuracy']) for r in row):.4f}" == accuracy, preset
+        accuracies = [float(r["test_accuracy"]) for r in row]
+        assert f"{mean(accuracies):.4f} ± {stdev(accuracies):.4f}" == accuracy, preset
+        assert len(row) == int(seeds), preset
         seconds = median(float(r["seconds"]) for r in row if r["seconds"])
         assert round(seconds / {"s": 1, "min": 60}[unit]) == int(time), preset
