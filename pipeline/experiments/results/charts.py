@@ -60,7 +60,7 @@ def frontier(groups: Sequence[Group], best: Sequence[Group]) -> Figure:
         axes.annotate(group.name, place, side, textcoords="offset points", ha="right")
     axes.set(xscale="log", xlabel="CPU seconds", ylabel=f"validation accuracy\n({MEAN})")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.margins(x=0.3)  # for the names
+    axes.margins(x=0.35)  # for the names
     figure.legend(**BELOW)
     return figure
 
