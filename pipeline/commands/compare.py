@@ -146,6 +146,6 @@ def _format(value: Any, sign: str = "") -> str:
 
 def _interval(accuracy: dict[str, float]) -> str:
     return (
-        f"{accuracy['difference']:+.4f}, "
-        f"95 % interval {accuracy['low']:+.4f} to {accuracy['high']:+.4f}"
+        f"{accuracy['difference']:+z.4f}, "
+        f"95 % interval {accuracy['low']:+z.4f} to {accuracy['high']:+z.4f}"
     )

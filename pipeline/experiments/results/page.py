@@ -65,13 +65,14 @@ Values are means over the seeds from 0 on, with the standard deviation over the 
 ±. A row is better or worse than another where Welch's 95 % interval of the difference of their mean
 validation accuracies excludes 0, and otherwise within noise of it: the rule of `compare --seeds`.
 
-Seconds are those of training alone, compilation included, as medians over the seeds: on the clock,
-with other work going on beside it, and of processor time, over all cores. K is the time that plain
-Keras takes for the default recipe, measured on the same machine just before and after the
-experiments; it is known where they ran one at a time. It is measured in float32, and does not even
-out how fast a processor is in bfloat16, in which some presets train: processors with avx512_bf16
-have instructions for it. Operations are the multiplications and additions of the training, counted
-from the shapes of the layers. Machine:
+Seconds are those of the training in stage `train`, compilation included, as medians over the seeds:
+by the clock, and of processor time over all cores. The column K has the seconds by the clock in
+units of K, the time that plain Keras takes for the default recipe, measured on the same machine
+just before and after the experiments. It is empty where they ran beside others, so that their
+seconds by the clock are too many. K is measured in float32, and does not even out how fast a
+processor is in bfloat16, in which some presets train: processors with avx512_bf16 have instructions
+for it. Operations are the multiplications and additions of the training, counted from the shapes of
+the layers. An empty cell was not recorded. Machine:
 {"; ".join(sorted(machines))}.
 {note}
 Experiments are not part of a clone. The commands under a table run those of its rows;
@@ -141,14 +142,14 @@ def _difference(group: Group, reference: Group) -> str:
     if found is None:
         difference = group.accuracy - reference.accuracy
         return (
-            f"differs from {reference.name} by {difference:+.4f}, on which there is no verdict "
+            f"differs from {reference.name} by {difference:+z.4f}, on which there is no verdict "
             "without two seeds of each"
         )
     relation = f"{found.verdict} {'of' if found.verdict == 'within noise' else 'than'}"
-    basis = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
+    basis = f"95 % interval {found.low:+z.4f} to {found.high:+z.4f}"
     if found.low == found.high:
         basis = found.reason
-    return f"is {relation} {reference.name} ({found.difference:+.4f}, {basis})"
+    return f"is {relation} {reference.name} ({found.difference:+z.4f}, {basis})"
 
 
 def _cost(group: Group, reference: Group) -> str:

@@ -78,7 +78,9 @@ def check(row: Row, table: Table) -> list[str]:
         for result in recorded:
             table[result.experiment] = replace(result, code=again.code)
         first = table[again.experiment]
-        table[again.experiment] = replace(first, model=again.model, history=again.history)
+        table[again.experiment] = replace(
+            first, model=again.model, history=again.history, operations=again.operations
+        )
     return differences
 
 
