@@ -1,8 +1,9 @@
 """Telling images that are unlike the data set: those far from all that the model knows.
 
-How far an image is, is the distance of its features, what enters the last layer, to those of the
-k-th nearest of the known images, all scaled to length 1. Source: Sun, Ming, Zhu and Li,
-Out-of-Distribution Detection with Deep Nearest Neighbors, 2022 (https://arxiv.org/abs/2204.06507).
+How far an image is, is the distance of its features, what enters the last layer of the network, to
+those of the k-th nearest of the known images, all scaled to length 1. Source: Sun, Ming, Zhu and
+Li, Out-of-Distribution Detection with Deep Nearest Neighbors, 2022
+(https://arxiv.org/abs/2204.06507).
 
 The validation images serve as the known ones: half of them as neighbours, and the other half say
 which distance is usual. `python -m benchmarks.novelty` measures how well it works.
@@ -41,7 +42,10 @@ class Novelty:
 
         if len(known) < LEAST:
             raise PipelineError(f"there are {len(known)} validation images, not {LEAST} or more")
-        self._extractor = keras.Model(model.inputs, model.layers[-1].input)
+        network = model
+        if isinstance(model.layers[-1], keras.layers.Average):  # over views; one is enough here
+            network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+        self._extractor = keras.Model(network.inputs, network.layers[-1].input)
         self._extractor.compile(jit_compile=model.jit_compile)
         self._neighbours = self._features(known[:MOST:2])
         self.threshold = float(np.quantile(self.distances(known[1:MOST:2]), USUAL))

@@ -1,5 +1,7 @@
 """What is unlike the validation images is told, by the distance that the paper gives."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -20,10 +22,22 @@ def model() -> keras.Model:
     return built
 
 
-def test_distances_and_threshold_are_those_of_a_plain_loop() -> None:
+def of_two_views() -> keras.Model:
+    """One that gives the mean over an image and its mirror image."""
+    images = keras.Input((4, 4))
+    views = [images, keras.ops.flip(images, axis=2)]
+    built = keras.Model(images, keras.layers.Average()(list(map(model(), views))))
+    built.compile()
+    return built
+
+
+@pytest.mark.parametrize("build", [model, of_two_views])
+def test_distances_and_threshold_are_those_of_a_plain_loop(
+    build: Callable[[], keras.Model],
+) -> None:
     known, images = (RNG.random((count, 4, 4), np.float32) for count in (101, 7))
     known[:, 0] += 1
-    judge = Novelty(model(), known)
+    judge = Novelty(build(), known)
 
     def distance(image: np.ndarray) -> float:
         unit = [other / np.linalg.norm(other) for other in (image, *known[::2])]
