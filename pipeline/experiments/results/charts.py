@@ -56,7 +56,7 @@ def frontier(groups: Sequence[Group], best: Sequence[Group]) -> Figure:
         reach = np.hstack([np.zeros((2, 0)), *map(_reach, shown)])
         axes.errorbar(costs, means, reach, fmt="o", color=colour, capsize=2, label=label)
     for group in best:
-        place, side = (group.cost, group.accuracy), (-5, 3)  # where no cheaper row is better
+        place, side = (group.cost, group.accuracy), (-5, 3)  # only noise can make a row stand there
         axes.annotate(group.name, place, side, textcoords="offset points", ha="right")
     axes.set(xscale="log", xlabel="CPU seconds", ylabel=f"validation accuracy\n({MEAN})")
     axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -1,5 +1,6 @@
 """The rows of the page as groups of seeds: how accurate, at what cost, and which stand out."""
 
+import re
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from pipeline.experiments.results.rows import Row
 from pipeline.experiments.results.table import Result
 from pipeline.experiments.statistics import MeanDifference, compare_means
+
+BUSY = 1.5  # a load average for each core, above which times say little
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,14 @@ class Group:
 
     @property
     def cost(self) -> float | None:
-        """The seconds of processor time that training takes, where they are known."""
+        """The seconds of processor time of a training, where they are known and comparable."""
         seconds = self.values("processor_seconds")
-        return median(seconds) if seconds else None
+        return median(seconds) if seconds and not self.busy else None
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether the machine had too much to do for times to be compared."""
+        return any(map(_busy, self.members))
 
     def values(self, field: str) -> list[Any]:
         """Return what a field of the results is for each seed, where it is known."""
@@ -49,10 +57,15 @@ class Group:
         return compare_means(reference.accuracies, self.accuracies)
 
 
+def _busy(result: Result) -> bool:
+    cores = re.match(r"\d+", result.machine)  # `environment.summary` begins with their number
+    return bool(cores and result.load and result.load > BUSY * int(cores[0]))
+
+
 def frontier(groups: list[Group]) -> list[Group]:
     """Return those that are better than each that takes less processor time, the cheapest first.
 
-    A group without timings, or with one seed, is passed over: it cannot be placed.
+    A group without comparable timings, or with one seed, is passed over: it cannot be placed.
     """
     placed = [group for group in groups if group.cost is not None and len(group.members) > 1]
     placed.sort(key=lambda group: (group.cost or 0, -group.accuracy))

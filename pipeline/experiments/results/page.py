@@ -28,7 +28,6 @@ COLUMNS = (
     "K",
     "CPU seconds",
 )
-BUSY = 3.0  # a load average above which two cores had more to do than two experiments at once
 FRONTIER = "Accuracy against time"
 
 
@@ -91,7 +90,10 @@ def _frontier(groups: list[Group], picture: Path) -> str:
     single = [group.name for group in groups if len(group.members) < 2]
     notes = [
         f"\nNot among them, {reason}: {', '.join(names)}.\n"
-        for reason, names in (("for lack of timings", untimed), ("for a single seed", single))
+        for reason, names in (
+            ("for lack of comparable timings", untimed),
+            ("for a single seed", single),
+        )
         if names
     ]
     best = frontier(groups)
@@ -154,7 +156,7 @@ def _difference(group: Group, reference: Group) -> str:
 
 def _cost(group: Group, reference: Group) -> str:
     if group.cost is None or not reference.cost:
-        return "at a cost that was not recorded"
+        return "at a cost that was not measured"
     ratio = group.cost / reference.cost
     return f"at {ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f} times the CPU seconds"
 
@@ -188,9 +190,7 @@ def _timing_note(groups: list[Group]) -> str:
         for other in sorted({m.machine for m in group.members if m.seconds} - {usual})
     ]
     busy = [
-        f"{group.name} (load up to {load})"
-        for group in groups
-        if (load := max(group.values("load"), default=0)) > BUSY
+        f"{group.name} (load up to {max(group.values('load'))})" for group in groups if group.busy
     ]
     notes = [
         f"\nNot comparable in seconds, since {reason}: {', '.join(rows)}.\n"
