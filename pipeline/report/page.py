@@ -116,6 +116,7 @@ def render(
         images=len(test.labels),
         **look(description),
         model=params["model"]["name"],
+        skips_easy=bool(params["train"]["skip_easy"]),
         lowest_loss=figures.lowest_validation_loss(results["history"]),
         **_yardsticks(results["metrics"]["test"], confusion.sum(axis=1), description),
         mean_confidence=float(probabilities.max(axis=1).mean(dtype=np.float64)),

@@ -264,6 +264,7 @@ def rendered(
     files: dict[int, str] | None = None,
     validation: bool = True,
     layers: int = 3,
+    skip_easy: float | None = None,
 ) -> str:
     """The page of any predictions."""
     params = PlotParams(
@@ -273,7 +274,11 @@ def rendered(
         uncertain=count,
         per_confusion=per_confusion,
     )
-    run = {"data": {"source": description.source}, "model": {"name": "mlp"}}
+    run = {
+        "data": {"source": description.source},
+        "model": {"name": "mlp"},
+        "train": {"skip_easy": skip_easy},
+    }
     judged = metrics.evaluate(probabilities, test.labels, EvaluateParams(calibration_bins=15))
     names, columns = judged.calibration.keys(), judged.calibration.values()
     results: dict[str, Any] = {
@@ -429,6 +434,17 @@ def test_better_than_people_needs_intervals_that_are_apart(
     """People: 835 of 1,000, whose 95% interval by Wilson's formula is 0.811 to 0.857."""
     scores = {"accuracy_low": low, "accuracy_high": high}
     assert page.comparison(0.835, 1000, scores) == verdict
+
+
+@pytest.mark.parametrize(("skip_easy", "gap_shows"), [(None, True), (0.6, False)])
+def test_a_gap_is_not_called_over_fitting_where_easy_images_are_skipped(
+    skip_easy: float | None, gap_shows: bool
+) -> None:
+    labels = np.arange(10)
+    test = Dataset(np.zeros((10, 28, 28), np.float32), labels)
+    text = rendered(test, guesses(labels, 10), skip_easy=skip_easy)
+    assert ("gap between the curves shows over-fitting" in text) == gap_shows
+    assert ("Epochs that skip easy images" in text) != gap_shows
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 50, 1000])
