@@ -16,6 +16,8 @@ import pytest
 
 from tests.project import Project, environment, read_csv, read_json
 
+OPERATIONS = 32 * 2 * 3 * (784 * 128 + 128 * 10)  # of a batch; 28 are an epoch
+
 
 def train(project: Project, changes: dict[str, object]) -> list[dict[str, str]]:
     project.set_params(changes)
@@ -43,6 +45,7 @@ def test_early_stopping_keeps_the_best_weights(project: Project) -> None:
     assert len(rows) == best + 3 < 40
     summary = read_json(project.path / "metrics/train.json")
     assert summary["kept_epoch"] == best + 1
+    assert summary["operations"] == len(rows) * 28 * OPERATIONS
     assert read_json(project.path / "models/summary.json")["ending"] == (
         f"no lower validation loss for 2 epochs (best: epoch {best + 1}, restored)"
     )
@@ -51,6 +54,12 @@ def test_early_stopping_keeps_the_best_weights(project: Project) -> None:
     kept = weights(project)
     train(project, {"train.epochs": best + 1, "train.early_stopping": None})
     assert weights(project) == kept
+
+
+def test_the_operations_of_skipped_images_are_not_counted(project: Project) -> None:
+    train(project, {"train.epochs": 3, "train.skip_easy": 0.5})
+    steps = 28 + 14 + 28  # half of 900 images are 14 batches
+    assert read_json(project.path / "metrics/train.json")["operations"] == steps * OPERATIONS
 
 
 def weights(project: Project) -> bytes:
