@@ -190,7 +190,7 @@ def _timing_note(groups: list[Group]) -> str:
         for other in sorted({m.machine for m in group.members if m.seconds} - {usual})
     ]
     busy = [
-        f"{group.name} (load up to {max(group.values('load'))})" for group in groups if group.busy
+        f"{group.name} (load {median(group.values('load')):.1f})" for group in groups if group.busy
     ]
     notes = [
         f"\nNot comparable in seconds, since {reason}: {', '.join(rows)}.\n"
