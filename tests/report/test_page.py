@@ -440,7 +440,7 @@ def test_better_than_people_needs_intervals_that_are_apart(
 def test_a_gap_is_not_called_over_fitting_where_easy_images_are_skipped(
     skip_easy: float | None, gap_shows: bool
 ) -> None:
-    labels = np.arange(10)
+    labels = np.arange(10).astype(np.uint8)
     test = Dataset(np.zeros((10, 28, 28), np.float32), labels)
     text = rendered(test, guesses(labels, 10), skip_easy=skip_easy)
     assert ("gap between the curves shows over-fitting" in text) == gap_shows
