@@ -222,11 +222,11 @@ def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
 
     assert (
         "```\n\nIn validation accuracy, "
-        f"busy is within noise of base (+0.0033, {interval('busy')}), at a cost that was not "
-        f"measured; better is better than base (+0.0800, {interval('better')}), at 2.5 times the "
+        f"busy is within noise of base (+0.0033, {interval('busy')}), at a cost that cannot be "
+        f"compared; better is better than base (+0.0800, {interval('better')}), at 2.5 times the "
         f"CPU seconds; noisy is within noise of base (+0.0233, {interval('noisy')}), at 0.90 times "
         f"the CPU seconds; untimed is better than base (+0.1000, {interval('untimed')}), at a cost "
-        "that was not measured.\n" in page
+        "that cannot be compared.\n" in page
     )
     assert page.endswith(
         "```\n\nIn validation accuracy, single differs from base by +0.1800, on which there is no "

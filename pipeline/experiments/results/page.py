@@ -156,7 +156,7 @@ def _difference(group: Group, reference: Group) -> str:
 
 def _cost(group: Group, reference: Group) -> str:
     if group.cost is None or not reference.cost:
-        return "at a cost that was not measured"
+        return "at a cost that cannot be compared"
     ratio = group.cost / reference.cost
     return f"at {ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f} times the CPU seconds"
 
