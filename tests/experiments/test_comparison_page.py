@@ -52,6 +52,7 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
         (HOSTILE, "--html"),
         (HOSTILE, "--test", "--html", "pages/test.html"),
         (HOSTILE, "--seeds", "--html", "pages/seeds.html"),
+        ("seed-0", "--html", "pages/noise.html"),
         (HOSTILE, *["wider", "main"] * 3, "--html", "pages/eight.html"),
     ):
         status, printed = compare(project, "main", *arguments)
@@ -63,11 +64,13 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 
 def add_second_seed(project: Project, name: str, number: int) -> None:
-    """Record an experiment that differs from `name` by its seed, and in accuracy by a point."""
+    """Record an experiment that differs from `name` by its seed, in accuracy by a point, and in
+    loss by less than the page shows."""
     project.ok("git", "switch", "--quiet", "--detach", name)
     file, lock = project.path / METRICS, project.path / "dvc.lock"
     metrics, content = json.loads(file.read_text()), yaml.safe_load(lock.read_text())
     metrics["validation"]["accuracy"] -= 0.01
+    metrics["validation"]["loss"] -= 0.00001
     file.write_text(json.dumps(metrics))
     content["stages"]["train"]["params"]["params.yaml"]["seed"] = 1
     for out in content["stages"]["evaluate"]["outs"]:
@@ -106,6 +109,14 @@ def cells(browser: Browser, section: str) -> list[list[str]]:
     return [[c.text for c in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
 
 
+def test_no_difference_is_shown_as_minus_zero(chromium: Browser, compared: Project) -> None:
+    with opened(chromium, compared.path / "pages/noise.html") as browser:
+        metrics = {row[0]: row[1:] for row in cells(browser, "metrics")}
+        assert metrics["validation.loss"][-1] == "+0.0000"
+        assert "0.0000" in browser.texts(".lead")[0]
+        assert f"{MINUS}0.0000" not in browser.texts("body")[0]
+
+
 def test_the_verdict_and_what_differs(browser: Browser, compared: Project) -> None:
     report = compare_json(compared, "main", HOSTILE)
     said = f"{HOSTILE} is {report['verdict']} than main"
@@ -114,7 +125,7 @@ def test_the_verdict_and_what_differs(browser: Browser, compared: Project) -> No
     assert browser.texts("h1") == [said]
     accuracy = report["accuracy"]
     low, difference, high = (
-        f"{accuracy[name]:+.4f}".replace("-", MINUS) for name in ("low", "difference", "high")
+        f"{accuracy[name]:+z.4f}".replace("-", MINUS) for name in ("low", "difference", "high")
     )
     assert f"{report['reason']}. The difference is {difference}, with" in browser.texts(".lead")[0]
     assert f"{low} to {high}" in browser.texts(".lead")[0]
@@ -128,7 +139,7 @@ def test_metrics_recall_and_confusions_by_hand(browser: Browser, compared: Proje
     sides = [json.loads(compared.ok("git", "show", f"{c}:{METRICS}")) for c in SIDES]
     metrics = {row[0]: row[1:] for row in cells(browser, "metrics")}
     first, second = (side["validation"]["loss"] for side in sides)
-    signed = f"{second - first:+.4f}".replace("-", MINUS)
+    signed = f"{second - first:+z.4f}".replace("-", MINUS)
     assert metrics["validation.loss"] == [f"{first:.4f}", f"{second:.4f}", signed]
     assert [cell.split() for cell in metrics["validation.accuracy"][:2]] == [
         [f"{scores[name]:.4f}" if name != "to" else "to" for name in names]
