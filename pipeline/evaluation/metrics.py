@@ -81,15 +81,16 @@ def expected_calibration_error(table: dict[str, Column]) -> float:
     return float((gaps * table["images"]).sum() / table["images"].sum())
 
 
-def accuracy_interval(value: float, count: float, level: float = 0.95) -> tuple[float, float]:
-    """Return the bounds of the true accuracy, given `value` measured on `count` images.
+def accuracy_interval(value: float, count: float) -> tuple[float, float]:
+    """Return the 95 % bounds of the true accuracy, given `value` measured on `count` images.
 
     Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = NormalDist().inv_cdf(0.975)
     centre = value + z**2 / (2 * count)
     spread = z * (value * (1 - value) / count + z**2 / (4 * count**2)) ** 0.5
-    return (centre - spread) / (1 + z**2 / count), (centre + spread) / (1 + z**2 / count)
+    low, high = (centre - spread) / (1 + z**2 / count), (centre + spread) / (1 + z**2 / count)
+    return max(low, 0.0), min(high, 1.0)  # where rounding errors go beyond
 
 
 def confusion_matrix(probabilities: Probabilities, labels: Labels) -> NDArray[np.intp]:
@@ -120,6 +121,12 @@ def balanced_accuracy(confusion: NDArray[np.intp]) -> float:
     return float(per_class(confusion)["recall"][present].mean())
 
 
+def macro_f1(confusion: NDArray[np.intp]) -> float:
+    """Return the mean F1 of the classes that have images or predictions."""
+    seen = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
+    return float(per_class(confusion)["f1"][seen].mean())
+
+
 def evaluate(probabilities: Probabilities, labels: Labels, params: EvaluateParams) -> Evaluation:
     """Judge what a model gave for images, at least one."""
     right = accuracy(probabilities, labels)
@@ -133,7 +140,7 @@ def evaluate(probabilities: Probabilities, labels: Labels, params: EvaluateParam
         "loss": cross_entropy(probabilities, labels),
         "top_2_accuracy": top_2_accuracy(probabilities, labels),
         "balanced_accuracy": balanced_accuracy(confusion),
-        "macro_f1": float(per_class(confusion)["f1"].mean()),
+        "macro_f1": macro_f1(confusion),
         "expected_calibration_error": expected_calibration_error(table),
     }
     return Evaluation(metrics, confusion, table)

@@ -89,3 +89,16 @@ def test_the_interval_solves_its_equation(value: float, count: int) -> None:
     for bound in metrics.accuracy_interval(value, count):
         error = math.sqrt(max(bound * (1 - bound), 0) / count)
         assert abs(value - bound) == pytest.approx(1.959964 * error, rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_interval_is_of_accuracies(value: float) -> None:
+    intervals = [metrics.accuracy_interval(value, count) for count in range(1, 1_000)]
+    assert all(0 <= low < high <= 1 for low, high in intervals)
+
+
+def test_a_class_that_is_nowhere_does_not_count() -> None:
+    confusion = np.diag([3, 5, 0])
+    assert metrics.macro_f1(confusion) == metrics.balanced_accuracy(confusion) == 1
+    confusion[0, 2] = 3  # predicted, and so there
+    assert metrics.macro_f1(confusion) == pytest.approx((2 * 3 / (6 + 3) + 1 + 0) / 3)
