@@ -78,7 +78,7 @@ def execute(arguments: argparse.Namespace) -> int:
         model_path, description = file(MODEL), load_description(file(MODEL_DESCRIPTION))
         readers = [partial(_picture, path, description) for path in arguments.images]
         if arguments.test_index is not None:
-            readers.append(partial(_test_image, arguments.test_index, description))
+            readers.append(partial(_test_image, arguments.test_index, file, description))
         subjects = list(_readable(readers))
         predictions: list[Prediction] = []
         # Not before: TensorFlow takes seconds to start, and nothing should wait for it that cannot
@@ -114,11 +114,11 @@ def _picture(path: Path, description: Description) -> Subject:
     return Subject(str(path), scale(pixels))
 
 
-def _test_image(row: int, description: Description) -> Subject:
-    own = load_description(DESCRIPTION)
+def _test_image(row: int, file: Callable[[Path], Path], description: Description) -> Subject:
+    own = load_description(file(DESCRIPTION))
     if own.classes != description.classes or own.shape != description.shape:
         raise PipelineError(f"the model is for {description.name}, and {TEST} holds {own.name}")
-    test = load(TEST, own)
+    test = load(file(TEST), own)
     if not 0 <= row < len(test.labels):
         raise PipelineError(f"--test-index is {row}; allowed are 0 to {len(test.labels) - 1}")
     return Subject(f"test image {row}", test.images[row], own.classes[test.labels[row]])

@@ -47,8 +47,11 @@ class Novelty:
             network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
         self._extractor = keras.Model(network.inputs, network.layers[-1].input)
         self._extractor.compile(jit_compile=model.jit_compile)
-        self._neighbours = self._features(known[:MOST:2])
-        self.threshold = float(np.quantile(self.distances(known[1:MOST:2]), USUAL))
+        # From all over: they may be sorted by class.
+        count = min(len(known), MOST)
+        some = known[np.arange(count) * len(known) // count]
+        self._neighbours = self._features(some[::2])
+        self.threshold = float(np.quantile(self.distances(some[1::2]), USUAL))
 
     def distances(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return how far each image is from those that are known, float32 `[N]`."""

@@ -310,6 +310,9 @@ def test_the_model_of_another_revision(
     clone.ok("git", "switch", "--quiet", "main")
     project.ok("dvc", "push", "train", "preprocess")
     assert predict_json(clone, exported[0], "--rev", "main") == current
+    # The test images, too, are those of the revision: the clone has none checked out.
+    test_image = predict_json(project, "--test-index", "0", "--rev", "recorded")
+    assert predict_json(clone, "--test-index", "0", "--rev", "main") == test_image
 
 
 def test_a_model_that_is_not_current_or_not_the_recorded_one_is_told(
