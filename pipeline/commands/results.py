@@ -4,10 +4,14 @@ import argparse
 
 from pipeline.commands import _cluster
 from pipeline.core.errors import PipelineError
+from pipeline.core.lock import alone
+from pipeline.core.params_file import PARAMS_FILE, load_yaml
+from pipeline.experiments import presets
 from pipeline.experiments.results import recording
 from pipeline.experiments.results.rows import load_sections
 from pipeline.experiments.results.table import PAGE, TABLE, load_table, save_table
 from pipeline.experiments.revisions import check_not_shallow
+from pipeline.experiments.trials.executor import Cluster
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,23 +36,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Bring the table up to date, and write the page; exit status 1 if a row does not agree."""
+    """Bring the table up to date, and write the page; exit status 1 if a row failed or differs."""
+    cluster = _cluster.cluster(arguments, run=arguments.run is not None)
+    check_not_shallow()
+    presets.check(load_yaml(PARAMS_FILE))
+    with alone("results"):
+        return _update(arguments.check, arguments.run, cluster)
+
+
+def _update(checked: list[str], run: list[str] | None, cluster: Cluster) -> int:
     from pipeline.experiments.results import page  # with Matplotlib, which is slow to import
 
-    check_not_shallow()
     sections, table = load_sections(), load_table()
     rows = {row.name: row for section in sections for row in section.rows}
-    named = [*arguments.check, *(arguments.run or [])]
+    named = [*checked, *(run or [])]
     if unknown := [name for name in named if name not in rows]:
         raise PipelineError(f"{', '.join(unknown)}: not a row; there are {', '.join(rows)}")
     status = 0
-    for name in arguments.check:
+    for name in checked:
         differences = recording.check(rows[name], table)
         save_table(sections, table)  # now: this may be interrupted
         print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
-    if arguments.run is not None:
-        recording.run(sections, table, arguments.run or list(rows), _cluster.cluster(arguments))
+    if run is not None:
+        status |= bool(recording.run(sections, table, run or list(rows), cluster))
     save_table(sections, table)
     page.write(sections, table)
     print(f"{TABLE} and {PAGE} are written")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from pipeline.experiments.results.table import COLUMNS, Result
+from pipeline.experiments.results.table import COLUMNS, Result, hash_params
 from tests.commands.test_queue import accuracy
 from tests.project import ROOT, Project, compare_json, read_csv, read_json
 
@@ -117,6 +117,12 @@ def test_the_page_says_what_the_experiments_gave(project: Project) -> None:
     operations = 28 * 32 * 2 * 3 * (784 * 128 + 128 * 10)
     assert [int(row["operations"]) for row in rows] == [operations] * 2
     assert "tiny" not in project.ok(*RESULTS, "--run"), "all is recorded"
+    # Nor is it run again where the experiments are there, and what it took is kept.
+    table = project.path / "results.csv"
+    recorded = table.read_text()
+    table.write_text(recorded.replace(rows[0]["code"], "0" * 12))
+    assert project.ok(*RESULTS, "--run").count("(it was run before)") == 2
+    assert table.read_text() == recorded
     assert_the_page_agrees_with_compare(project)
 
     # Without the experiments, as in a fresh clone, the table serves.
@@ -172,11 +178,25 @@ def assert_the_page_agrees_with_compare(project: Project) -> None:
 )
 def test_a_row_that_cannot_be(project: Project, changes: dict[str, object], message: str) -> None:
     section = {key: value for key, value in changes.items() if key in ("chart", "reference")}
-    describe(project, [ROWS[0] | changes], **section)
+    describe(project, [ROWS[0] | {k: v for k, v in changes.items() if k not in section}], **section)
     done = project.run(*RESULTS)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("source", "same"), [("folder", False), ("synthetic", True)])
+def test_other_files_of_your_own_are_other_data(project: Project, source: str, same: bool) -> None:
+    params = project.params()
+    params["data"]["source"] = source
+
+    def of(md5: str) -> str:
+        lock = yaml.safe_load((project.path / "dvc.lock").read_text())
+        own = next(d for d in lock["stages"]["download"]["deps"] if d["path"] == "data/own")
+        own["md5"] = md5
+        return hash_params(params, lambda _: yaml.safe_dump(lock))
+
+    assert (of("1" * 32 + ".dir") == of("2" * 32 + ".dir")) is same
 
 
 FIGURES = {  # validation accuracy of each seed, and seconds of processor time
@@ -185,6 +205,7 @@ FIGURES = {  # validation accuracy of each seed, and seconds of processor time
     "better": ([0.88, 0.89, 0.90], 25.0),
     "noisy": ([0.70, 0.85, 0.95], 9.0),
     "untimed": ([0.90, 0.91, 0.92], None),
+    "elsewhere": ([0.90, 0.91, 0.93], 5.0),  # timed on another machine
     "single": ([0.99], 1.0),
 }
 
@@ -204,8 +225,9 @@ def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
         [
             some
             | {"experiment": f"{name}-{seed}", "seed": seed}
-            | {"validation_accuracy": accuracy, "processor_seconds": cost}
-            | {"machine": "2 cores of an abacus", "load": 3.1 if name == "busy" else 3.0}
+            | {"validation_accuracy": accuracy, "processor_seconds": cost, "seconds": cost}
+            | {"machine": f"{64 if name == 'elsewhere' else 2} cores of an abacus"}
+            | {"load": 3.1 if name == "busy" else 3.0}
             for name, (accuracies, cost) in FIGURES.items()
             for seed, accuracy in enumerate(accuracies)
         ],
@@ -226,7 +248,8 @@ def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
         f"compared; better is better than base (+0.0800, {interval('better')}), at 2.5 times the "
         f"CPU seconds; noisy is within noise of base (+0.0233, {interval('noisy')}), at 0.90 times "
         f"the CPU seconds; untimed is better than base (+0.1000, {interval('untimed')}), at a cost "
-        "that cannot be compared.\n" in page
+        "that cannot be compared; elsewhere is better than base "
+        f"(+0.1033, {interval('elsewhere')}), at a cost that cannot be compared.\n" in page
     )
     assert page.endswith(
         "```\n\nIn validation accuracy, single differs from base by +0.1800, on which there is no "
@@ -234,8 +257,10 @@ def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
     )
     # `base` and `better` are within noise of `noisy`, which is cheaper.
     assert named(page, "Accuracy against time") == ["noisy"]
-    assert "\nNot among them, for lack of comparable timings: busy, untimed.\n" in page
+    assert "\nNot among them, for lack of comparable timings: busy, untimed, elsewhere.\n" in page
     assert "\nNot comparable in seconds, since the machine was busy: busy (load 3.1).\n" in page
+    other = "elsewhere (64 cores of an abacus)"
+    assert f"\nNot comparable in seconds, since timed on another machine: {other}.\n" in page
     assert "\nNot among them, for a single seed: single.\n" in page
     picture = project.path / "docs/results/a-title.svg"
     assert f"](docs/results/{picture.name})" in page
@@ -248,6 +273,24 @@ def test_a_section_says_what_its_rows_differ_by(project: Project) -> None:
     done = project.run(*RESULTS)
     reason = "a heat map shows two parameters, and its rows differ in none"
     assert done.stderr == f"error: results.yaml: section Alone: {reason}\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "reason"),
+    [
+        ([{}, {"name": "other"}, {}], {}, "tiny: the name of several rows"),
+        ([{"sets": ["seed=1"]}], {}, "sections.0.rows.0.sets: unexpected keyword argument"),
+        ([{"seeds": True}], {}, "sections.0.rows.0.seeds: input should be a valid integer"),
+        ([{}], {"besides": ["tiny"]}, "sections.0.besides: unexpected keyword argument"),
+    ],
+)
+def test_rows_that_cannot_be(
+    project: Project, rows: list[dict[str, Any]], more: dict[str, Any], reason: str
+) -> None:
+    # With no list twice, for which YAML would have an anchor.
+    describe(project, json.loads(json.dumps([ROWS[0] | row for row in rows])), **more)
+    done = project.run(*RESULTS)
+    assert (done.returncode, done.stderr) == (1, f"error: results.yaml: {reason}\n")
 
 
 def drawn(picture: Path) -> list[str]:

@@ -18,6 +18,7 @@ class Group:
 
     row: Row
     members: list[Result]
+    machine: str  # on which most rows were timed
 
     @property
     def name(self) -> str:
@@ -38,7 +39,14 @@ class Group:
     def cost(self) -> float | None:
         """The seconds of processor time of a training, where they are known and comparable."""
         seconds = self.values("processor_seconds")
-        return median(seconds) if seconds and not self.busy else None
+        return median(seconds) if seconds and not self.busy and not self.elsewhere else None
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The other machines on which it was timed."""
+        return sorted(
+            {result.machine for result in self.members if result.seconds} - {self.machine}
+        )
 
     @property
     def busy(self) -> bool:
@@ -73,10 +81,8 @@ def frontier(groups: list[Group]) -> list[Group]:
     return [
         group
         for place, group in enumerate(placed)
-        if all(_better(group, cheaper) for cheaper in placed[:place])
+        if all(
+            compare_means(cheaper.accuracies, group.accuracies).verdict == "better"
+            for cheaper in placed[:place]
+        )
     ]
-
-
-def _better(group: Group, cheaper: Group) -> bool:
-    difference = group.against(cheaper)
-    return difference is not None and difference.verdict == "better"

@@ -34,7 +34,10 @@ FRONTIER = "Accuracy against time"
 def write(sections: list[ResultsSection], table: Table) -> None:
     """Write the page and its pictures."""
     rows = [row for section in sections for row in section.rows]
-    groups = {row.name: Group(row, results_of(row, table)) for row in rows}
+    results = {row.name: results_of(row, table) for row in rows}
+    machines = [m.machine for members in results.values() for m in members if m.seconds]
+    usual = max(machines, key=machines.count, default="")
+    groups = {row.name: Group(row, results[row.name], usual) for row in rows}
     everything = list(groups.values())
     with figures.style():
         pictures = {section.title: _chart(section, groups) for section in sections}
@@ -182,13 +185,7 @@ def _chart(section: ResultsSection, groups: dict[str, Group]) -> Figure | None:
 
 def _timing_note(groups: list[Group]) -> str:
     """Say which rows of a table were timed where seconds cannot be compared."""
-    machines = [m.machine for group in groups for m in group.members if m.seconds]
-    usual = max(machines, key=machines.count, default="")
-    others = [
-        f"{group.name} ({other})"
-        for group in groups
-        for other in sorted({m.machine for m in group.members if m.seconds} - {usual})
-    ]
+    others = [f"{group.name} ({other})" for group in groups for other in group.elsewhere]
     busy = [
         f"{group.name} (load {median(group.values('load')):.1f})" for group in groups if group.busy
     ]

@@ -5,8 +5,10 @@ Machines differ, and one machine differs from hour to hour; a time in K is compa
 
 import subprocess
 import sys
+import tempfile
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.tensorflow_runtime import FOREIGN
 from pipeline.experiments.subprocesses import child_environment
 
 # The model and its training as in the TensorFlow tutorial, on as many images, whose content makes
@@ -38,14 +40,16 @@ def seconds() -> float:
     Raises:
         PipelineError: Keras does not run.
     """
+    kept = {name: v for name, v in child_environment().items() if not name.startswith(FOREIGN)}
     settings = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env=child_environment() | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as home:  # with no keras.json
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=kept | settings | {"KERAS_HOME": home},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         raise PipelineError(f"plain Keras does not run: {done.stderr.strip()[-200:]}")
     return float(done.stdout)

@@ -22,10 +22,11 @@ RUN = "`python -m pipeline results --run` runs it"
 
 def due(rows: list[Row], table: Table) -> list[Trial]:
     """Return what is not recorded yet, or with other parameters or code than the last commit's."""
-    code = train_code(partial(read, commit="HEAD"))
+    files = partial(read, commit="HEAD")
+    code = train_code(files)
     trials = []
     for row in rows:
-        params = hash_params(row.params())
+        params = hash_params(row.params(), files)
         for seed, trial in enumerate(row.trials()):
             known = table.get(trial.name)
             if known is None or (known.params, known.seed, known.code) != (params, seed, code):
@@ -33,23 +34,35 @@ def due(rows: list[Row], table: Table) -> list[Trial]:
     return trials
 
 
-def run(sections: list[ResultsSection], table: Table, names: list[str], cluster: Cluster) -> None:
+def run(
+    sections: list[ResultsSection], table: Table, names: list[str], cluster: Cluster
+) -> list[str]:
     """Run what is due of the rows of these names, and add it to the table, saved after each.
 
     Where each experiment has this machine to itself, its time is known in K as well.
+
+    Returns:
+        The names of the experiments that failed.
     """
     rows = [row for section in sections for row in section.rows if row.name in names]
     trials = due(rows, table)
     alone = bool(trials) and cluster.workers == 1 and not cluster.scheduler
     before = plain_keras.seconds() if alone else None
-    added = []
+    added, failed = [], []
     for outcome in executor.run(trials, "HEAD", cluster):
-        if outcome.commit:
-            name, files = outcome.trial.name, partial(read, commit=outcome.commit)
-            result = Result.of(name, files, outcome.log, outcome.machine or "unknown")
-            table[name] = replace(result, unit=before and round(before, 2))
-            save_table(sections, table)  # now: this may be interrupted
+        name = outcome.trial.name
+        if not outcome.commit:
+            failed.append(name)
+            continue
+        files = partial(read, commit=outcome.commit)
+        result = Result.of(name, files, outcome.log, outcome.machine or "unknown")
+        if outcome.new:
+            result = replace(result, unit=before and round(before, 2))
             added.append(name)
+        elif name in table and not table[name].differences(result):
+            result = replace(table[name], code=result.code)  # it has the times of then
+        table[name] = result
+        save_table(sections, table)  # now: this may be interrupted
     if before and added:
         after = plain_keras.seconds()
         print(
@@ -57,6 +70,7 @@ def run(sections: list[ResultsSection], table: Table, names: list[str], cluster:
         )
         for name in added:
             table[name] = replace(table[name], unit=round((before + after) / 2, 2))
+    return failed
 
 
 def check(row: Row, table: Table) -> list[str]:
@@ -88,14 +102,15 @@ def results_of(row: Row, table: Table) -> list[Result]:
     """Return the results of a row, by seed.
 
     Raises:
-        PipelineError: one is missing, or is of other parameters.
+        PipelineError: one is missing, or is of other parameters or data.
     """
-    expected = hash_params(row.params())
+    expected = hash_params(row.params(), partial(read, commit=None))
     for seed, name in enumerate(row.names()):
         if name not in table:
             raise PipelineError(f"{name} is not recorded; {RUN}")
         if (table[name].params, table[name].seed) != (expected, seed):
             raise PipelineError(
-                f"experiment {name} was run with other parameters; `dvc exp remove` it, then {RUN}"
+                f"experiment {name} was run with other parameters or data; "
+                f"`dvc exp remove` it, then {RUN}"
             )
     return [table[name] for name in row.names()]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_file import PARAMS_FILE, load_yaml
@@ -20,10 +20,12 @@ ROWS = "results.yaml"
 class Row:
     """What `results.yaml` says of a row: a preset, what is set beside it, and how many seeds."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     preset: str
     set: list[str]
-    seeds: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1, strict=True)]
 
     def names(self) -> list[str]:
         """Return the names of its experiments, seed by seed."""
@@ -62,6 +64,8 @@ class ResultsSection:
         beside: rows of other sections that the picture shows as well, besides the reference.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     title: str
     about: str
     reference: str
@@ -71,6 +75,8 @@ class ResultsSection:
 
 
 class _Page(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     sections: Annotated[list[ResultsSection], Field(min_length=1)]
 
 
@@ -81,7 +87,9 @@ def load_sections() -> list[ResultsSection]:
         PipelineError: `results.yaml` does not say it as it should.
     """
     sections = validate(_Page, load_yaml(ROWS), ROWS).sections
-    names = {row.name for section in sections for row in section.rows}
+    names = [row.name for section in sections for row in section.rows]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise PipelineError(f"{ROWS}: {', '.join(twice)}: the name of several rows")
     for section in sections:
         for name in (section.reference, *section.beside):
             if name not in names:

@@ -93,9 +93,9 @@ class Result:
         return cls(
             experiment=name,
             seed=params["seed"],
-            params=hash_params(params),
+            params=hash_params(params, read),
             code=train_code(read),
-            model=hashes(_train_record(read).outs)["models/model.keras"],
+            model=hashes(_record("train", read).outs)["models/model.keras"],
             machine=machine or environment.summary(),
             validation_accuracy=evaluated["validation"]["accuracy"],
             test_accuracy=evaluated["test"]["accuracy"],
@@ -146,9 +146,10 @@ def save_table(sections: list[ResultsSection], table: Table) -> None:
     """Write what there is of the rows, and nothing else."""
     wanted = (name for section in sections for row in section.rows for name in row.names())
     rows = [table[name] for name in wanted if name in table]
-    write_csv(TABLE, COLUMNS, [[getattr(row, name) for name in COLUMNS] for row in rows])
+    # The epochs first: a row that is recorded without them would count as complete.
     epochs = [asdict(epoch).values() for row in rows for epoch in row.history]
     write_csv(HISTORY_TABLE, HISTORY_COLUMNS, [list(values) for values in epochs])
+    write_csv(TABLE, COLUMNS, [[getattr(row, name) for name in COLUMNS] for row in rows])
 
 
 def _load(path: Path, rows: TypeAdapter[list[Loaded]]) -> list[Loaded]:
@@ -162,12 +163,14 @@ def _load(path: Path, rows: TypeAdapter[list[Loaded]]) -> list[Loaded]:
 
 def train_code(read: Reader) -> str:
     """Return a hash of what trains: code and library versions."""
-    paths = [file.path for file in _train_record(read).deps]
+    paths = [file.path for file in _record("train", read).deps]
     return code_hash([path for path in paths if not path.startswith("data/")], read)
 
 
-def hash_params(params: dict[str, Any]) -> str:
+def hash_params(params: dict[str, Any], read: Reader) -> str:
     """Return a hash of what is trained on what, the seed aside.
+
+    Of data of your own, the files count too, as `dvc.lock` records them.
 
     What is empty, false or "cpu" does not count: a parameter that a later version adds leaves the
     rows as they are.
@@ -176,6 +179,8 @@ def hash_params(params: dict[str, Any]) -> str:
     parts = {"source": data["source"], **{name: params[name] for name in TRAINED_BY}}
     if data["source"] in data:  # the synthetic images, or the folder
         parts[data["source"]] = data[data["source"]]
+    if data["source"] == "folder":
+        parts["files"] = hashes(_record("download", read).deps)["data/own"]
     counted = {
         name: value
         for name, value in flat(parts).items()
@@ -184,8 +189,8 @@ def hash_params(params: dict[str, Any]) -> str:
     return short_hash(counted)
 
 
-def _train_record(read: Reader) -> Record:
+def _record(stage: str, read: Reader) -> Record:
     lock = parse_lock(read(LOCK))
-    if "train" not in lock:
-        raise PipelineError(f"{LOCK} records no run of the stage train; run `dvc repro`")
-    return lock["train"]
+    if stage not in lock:
+        raise PipelineError(f"{LOCK} records no run of the stage {stage}; run `dvc repro`")
+    return lock[stage]
