@@ -11,6 +11,7 @@ from pipeline.commands._table import print_table
 from pipeline.core.errors import PipelineError
 from pipeline.core.lock import alone
 from pipeline.core.params_file import PARAMS_FILE, load_yaml
+from pipeline.experiments import presets
 from pipeline.experiments.copies import reachable
 from pipeline.experiments.revisions import resolve
 from pipeline.experiments.trials.executor import kept, run
@@ -61,8 +62,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _data() -> tuple[str, ...]:
     """Return what makes trials run on synthetic images where Fashion-MNIST is out of reach."""
-    data = load_yaml(PARAMS_FILE).get("data", {})
-    if data.get("source") != "fashion-mnist" or reachable(data.get("mirrors")):
+    params = load_yaml(PARAMS_FILE)
+    presets.check(params)
+    data = params["data"]
+    if data["source"] != "fashion-mnist" or reachable(data["mirrors"]):
         return ()
     print(
         "Fashion-MNIST cannot be fetched: searching on SYNTHETIC images instead. The results say\n"

@@ -176,6 +176,47 @@ def test_workers_and_kills_change_nothing(untrained: Project, tmp_path: Path) ->
     assert outcome(projects["killed"], "2") == expected
 
 
+def test_what_changes_meanwhile_is_for_the_next_search(untrained: Project, tmp_path: Path) -> None:
+    project = untrained.clone(tmp_path / "project")
+    write_search(project, **LONGER)
+    process = project.start(*COMMAND, "--workers", "1")
+    while not experiments(project) and process.poll() is None:
+        time.sleep(0.2)
+    project.set_params({"seed": 7})
+    assert process.wait(timeout=600) == 0
+    found = experiments(project)
+    assert {run["params"]["seed"] for run in found.values()} == {0, 1, 2}
+    assert max(int(name.split("-")[2]) for name in found) > 3  # of the second batch, too
+
+    project.set_params({"seed": 0})
+    write_search(project, **LONGER | {"trials": 4})
+    done = project.run(*COMMAND)
+    reason = "search.yaml: trials is 4, but 8 have been run already"
+    assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
+
+
+def test_a_damaged_study_is_named(untrained: Project, tmp_path: Path) -> None:
+    project = untrained.clone(tmp_path / "project")
+    study = project.path / ".dvc/tmp/search/studies.db"
+    study.parent.mkdir(parents=True)
+    study.write_bytes(b"?" * 8192)
+    done = project.run(*COMMAND)
+    assert done.stderr.startswith("error: .dvc/tmp/search/studies.db cannot be used: ")
+    assert "where it is damaged, remove it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("data", [None, "synthetic"])
+def test_params_that_cannot_be(untrained: Project, tmp_path: Path, data: str | None) -> None:
+    project = untrained.clone(tmp_path / "project")
+    params = yaml.safe_load((project.path / "params.yaml").read_text()) | {"data": data}
+    (project.path / "params.yaml").write_text(yaml.safe_dump(params))
+    for command in (COMMAND, ("python", "-m", "pipeline", "results")):
+        done = project.run(*command)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: params.yaml: data ")
+
+
 @pytest.mark.exhaustive
 def test_several_presets_are_searched_together_by_any_metric(
     untrained: Project, tmp_path: Path

@@ -219,18 +219,19 @@ def _check(name: str, space: Space, pruning: Pruning | None) -> None:
         full = space["train.epochs"].ends() if "train.epochs" in space else [preset.train["epochs"]]
         if len(full) > 1:
             raise PipelineError("pruning sets train.epochs; give it one value, or none")
-        rungs = [*pruning.epochs, *full]
-        if rungs != sorted(set(rungs)):
-            raise PipelineError(
-                f"pruning.epochs is {pruning.epochs}; each has to be above the one before, "
-                f"and the last below the {rungs[-1]} epochs in full"
-            )
-        ranges["train.epochs"] = Choice(type="choice", choices=rungs)
+        ranges["train.epochs"] = Choice(type="choice", choices=[*pruning.epochs, *full])
     first = {parameter: found.ends()[0] for parameter, found in ranges.items()}
     for parameter, found in ranges.items():
         for value in found.ends():
+            if isinstance(value, dict):
+                raise PipelineError(f"{parameter} is a section; search its parameters one by one")
             point = {"seed": 0, "model": copy.deepcopy(preset.model)}
             point["train"] = copy.deepcopy(preset.train)
             for key, chosen in (first | {parameter: value}).items():
                 presets.set_value(point, key, chosen)
             check_params(Hyperparameters, point)
+    if pruning and (rungs := ranges["train.epochs"].ends()) != sorted(set(rungs)):
+        raise PipelineError(
+            f"pruning.epochs is {pruning.epochs}; each has to be above the one before, "
+            f"and the last below the {rungs[-1]} epochs in full"
+        )

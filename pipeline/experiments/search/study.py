@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DatabaseError
 
-from pipeline.core.errors import PipelineError
-from pipeline.core.params_file import PARAMS_FILE, load_yaml
+from pipeline.core.errors import PipelineError, one_line
+from pipeline.core.params_file import PARAMS_FILE, parse_yaml
 from pipeline.experiments import presets
 from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.presets import Preset
-from pipeline.experiments.revisions import experiments
+from pipeline.experiments.revisions import experiments, read
 from pipeline.experiments.runs import Run
 from pipeline.experiments.search.space import Choice, Search, load
 from pipeline.experiments.trials.trial import TRAINED, Outcome, Trial
@@ -64,7 +66,7 @@ class Study:
 
     def batches(self) -> Iterator[None]:
         """Run what is missing of the search, and pause after each batch."""
-        while len(told := self._told()) < self.search.trials:
+        while len(told := self.told()) < self.search.trials:
             proposed = propose(self.search, told)
             there = len(self.record.trials) - len(told)  # where it was killed in this batch
             for trial in proposed[there:]:
@@ -100,7 +102,8 @@ class Study:
         Raises:
             PipelineError: one of them fails.
         """
-        first = load_yaml(PARAMS_FILE)["seed"] + 1
+        own = parse_yaml(read(PARAMS_FILE, trial.user_attrs["commit"]), PARAMS_FILE)
+        first = own["seed"] + 1
         name, settings = self._experiment(trial), self._settings(trial)
         seeds = {
             Trial(f"{name}-seed-{seed}", (*settings, f"seed={seed}")): seed
@@ -116,7 +119,7 @@ class Study:
     def _experiment(self, trial: FrozenTrial) -> str:
         return f"{self.name}-{trial.number}"
 
-    def _told(self) -> list[FrozenTrial]:
+    def told(self) -> list[FrozenTrial]:
         """Return the trials of the batches that are over."""
         trials = self.record.trials
         running = [trial.number for trial in trials if not trial.state.is_finished()]
@@ -208,14 +211,26 @@ def open_study(path: Path, commit: str, settings: tuple[str, ...], execute: Exec
     about = [content, commit, settings, [preset.settings() for preset in used.values()]]
     name = f"{path.stem}-{short_hash(about)[:6]}"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(f"sqlite:///{FOLDER}/studies.db")
-    new = partial(optuna.create_study, storage=storage, study_name=name, direction=search.direction)
-    record = new(load_if_exists=True)
+    file = FOLDER / "studies.db"
+    try:
+        storage = RDBStorage(f"sqlite:///{file}")
+        new = partial(
+            optuna.create_study, storage=storage, study_name=name, direction=search.direction
+        )
+        record = new(load_if_exists=True)
+    except (DatabaseError, StorageInternalError) as error:
+        raise PipelineError(
+            f"{file} cannot be used: {one_line(error)}; where it is damaged, remove it: the search "
+            "begins anew, and takes over the experiments that are there"
+        ) from None
     if not any(trial.intermediate_values for trial in record.trials):
         # What made all trials fail may be over; one that fails among others stays as it is.
         optuna.delete_study(study_name=name, storage=storage)
         record = new()
-    return Study(search, used, settings, record, storage, execute)
+    study = Study(search, used, settings, record, storage, execute)
+    if (there := len(study.told())) > search.trials:
+        raise PipelineError(f"{path}: trials is {search.trials}, but {there} have been run already")
+    return study
 
 
 def propose(search: Search, told: Sequence[FrozenTrial]) -> list[FrozenTrial]:

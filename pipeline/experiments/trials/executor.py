@@ -4,6 +4,7 @@ import importlib.util
 import ipaddress
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 TRIAL_MEMORY = 2 * 2**30  # bytes: twice what the largest stage takes on Fashion-MNIST
+PAUSE = 10  # seconds before what failed by the network is tried again
 RETRIES = 3  # more, where it is the network or a machine that failed, and not the trial
 FOLDER = ".dvc/tmp/trials"  # of the clones of a cluster of our own
 
@@ -119,21 +121,27 @@ def _run(
         except CancelledError:
             raise PipelineError("the scheduler is gone; run this again to go on") from None
         if remote and outcome.commit:
-            outcome = _fetched(outcome, remote, source.ref(trial.name))
+            _fetch(remote, source.ref(trial.name))
         yield outcome
         future.release()  # or its log stays with the worker
 
 
-def _fetched(outcome: Outcome, remote: str, ref: str) -> Outcome:
-    """Fetch the experiment of an outcome, which otherwise counts as failed."""
-    try:
-        git("fetch", "--quiet", remote, f"{ref}:{ref}")
-    except PipelineError as error:
-        return Outcome(
-            outcome.trial,
-            error=f"it ran, but cannot be fetched from {remote}; run this again: {error}",
-        )
-    return outcome
+def _fetch(remote: str, ref: str) -> None:
+    """Fetch an experiment.
+
+    Raises:
+        PipelineError: it cannot be, however often. The trial itself did not fail.
+    """
+    for attempt in range(1 + RETRIES):
+        try:
+            git("fetch", "--quiet", remote, f"{ref}:{ref}")
+            return
+        except PipelineError as error:
+            if attempt == RETRIES:
+                raise PipelineError(
+                    f"{ref} cannot be fetched from {remote}; run this again to go on: {error}"
+                ) from None
+            time.sleep(PAUSE)
 
 
 def _describe(error: BaseException) -> str:
@@ -187,8 +195,11 @@ def _connected(cluster: Cluster, trials: int) -> Iterator["Client"]:
         yield client
 
 
+@cache
 def _check_committed(commit: str) -> None:
-    """Check that a stage would see nothing in the workspace that the commit has not.
+    """Check, once, that a stage would see nothing in the workspace that the commit has not.
+
+    What is changed there while a search runs is for the next one.
 
     Raises:
         PipelineError: it would.

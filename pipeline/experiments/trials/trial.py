@@ -77,8 +77,9 @@ def find(trials: Collection[Trial], commit: str) -> dict[Trial, str]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise PipelineError(f"{', '.join(twice)}: the name of several trials")
     known: dict[str, dict[str, str]] = {}
+    stages = frozenset(_content(commit)[0])
     for name, experiment in experiments():
-        known.setdefault(_recorded(experiment), {})[name] = experiment
+        known.setdefault(_recorded(experiment, stages), {})[name] = experiment
     found = {}
     for trial in trials:
         if same := known.get(_wanted(trial, commit)):
@@ -117,15 +118,17 @@ def _wanted(trial: Trial, commit: str) -> str:
 
 
 @cache
-def _recorded(experiment: str) -> str:
+def _recorded(experiment: str, only: frozenset[str]) -> str:
     """Return command, parameters, and the content of data and code, by stage, as recorded.
 
-    An experiment that has not run in full gives what no trial has.
+    DVC keeps what was recorded of a stage that is no more: `only` are those that there are. An
+    experiment that has not run in full gives what no trial has.
     """
     try:
-        lock = Run(experiment, experiment).lock
+        recorded = Run(experiment, experiment).lock
     except PipelineError:
         return ""
+    lock = {name: record for name, record in recorded.items() if name in only}
     made = {path: md5 for record in lock.values() for path, md5 in hashes(record.outs).items()}
     stages = {}
     for name, record in lock.items():

@@ -20,13 +20,13 @@ from pipeline.experiments.code_hash import short_hash
 from pipeline.experiments.copies import added_data, data_in_reach
 from pipeline.experiments.revisions import git
 from pipeline.experiments.subprocesses import POLL, call, child_environment
+from pipeline.experiments.trials.executor import PAUSE
 from pipeline.experiments.trials.trial import Outcome, Trial
 from pipeline.experiments.workspace import cache_folder
 
 LAST_LINES = 3  # of what a failed trial printed
 LONGEST_LOG = 100_000  # characters
 KILLED = re.compile(r"exited with (-9|137)$", re.MULTILINE)  # as DVC says it of a stage
-PAUSE = 10  # seconds to the next attempt, in which what was out of reach may come back
 
 
 @dataclass(frozen=True)

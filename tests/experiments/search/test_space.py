@@ -82,6 +82,18 @@ def mlp(**space: Any) -> dict[str, Any]:
             | mlp(train__epochs={"type": "int", "low": 3, "high": 9}),
             "space.mlp: pruning sets train.epochs; give it one value, or none",
         ),
+        *(
+            (
+                {"pruning": {"epochs": [1], "reduction_factor": 2}}
+                | mlp(train__epochs={"type": "choice", "choices": [epochs]}),
+                f"space.mlp: train.epochs is {found}; input should be a valid integer",
+            )
+            for epochs, found in (("5", "'5'"), ([5], "[5]"), (None, "None"))
+        ),
+        (
+            mlp(train__augmentation={"type": "choice", "choices": [{"shift": 1}]}),
+            "space.mlp: train.augmentation is a section; search its parameters one by one",
+        ),
         ({"sampler": "grid"}, "grid takes choices alone; list the values of each range"),
         (
             {"sampler": "grid"} | mlp(model__dropout={"type": "choice", "choices": [0.0, 0.1]}),
