@@ -5,6 +5,8 @@ import argparse
 from pipeline.core.errors import PipelineError
 from pipeline.experiments.trials.executor import Cluster
 
+SECURED = ("tls-ca-file", "tls-cert", "tls-key", "insecure")  # what is about a scheduler
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take the arguments."""
@@ -32,22 +34,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def cluster(arguments: argparse.Namespace) -> Cluster:
-    """Return where the trials are to run.
+def cluster(arguments: argparse.Namespace, run: bool = True) -> Cluster:
+    """Return where the trials are to run; without `run`, there are none.
 
     Raises:
-        PipelineError: on fewer than one worker.
+        PipelineError: on fewer than one worker, or an argument has no effect beside the others.
     """
-    if arguments.workers is not None and arguments.workers < 1:
-        raise PipelineError(f"--workers is {arguments.workers}; it has to be at least 1")
+    scheduler, workers = arguments.scheduler, arguments.workers
+    if workers is not None and workers < 1:
+        raise PipelineError(f"--workers is {workers}; it has to be at least 1")
+    if scheduler == "":
+        raise PipelineError("--scheduler is empty; give an address, such as tls://head:8786")
+    if scheduler and workers:
+        raise PipelineError("--workers is for this machine; how many a --scheduler has, it knows")
+    secured = [f"--{name}" for name in SECURED if getattr(arguments, name.replace("-", "_"))]
+    if scheduler is None and secured:
+        raise PipelineError(f"{', '.join(secured)}: no effect without --scheduler")
+    if not run and (scheduler or workers):
+        option = "--scheduler" if scheduler else "--workers"
+        raise PipelineError(f"{option}: no effect without --run")
     files = {
         "tls_ca_file": arguments.tls_ca_file,
         "tls_client_cert": arguments.tls_cert,
         "tls_client_key": arguments.tls_key,
     }
     return Cluster(
-        arguments.scheduler,
-        arguments.workers,
+        scheduler,
+        workers,
         arguments.insecure,
         {name: file for name, file in files.items() if file},
     )

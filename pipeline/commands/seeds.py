@@ -47,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Queue the experiments and say what to do next."""
     if not 1 <= arguments.count <= MOST:
         raise PipelineError(f"N is {arguments.count}; it has to be 1 to {MOST:,}")
+    cluster = _cluster.cluster(arguments, arguments.run)
     check_not_shallow()
     named = arguments.preset is not None
     chosen = list(dict.fromkeys(arguments.preset.split(","))) if named else [None]
@@ -59,7 +60,7 @@ def execute(arguments: argparse.Namespace) -> int:
             trials.append(Trial(f"{prefix}-{seed}", (*settings, f"seed={seed}")))
     status, name = 0, trials[0].name
     if arguments.run:
-        outcomes = list(executor.run(trials, "HEAD", _cluster.cluster(arguments)))
+        outcomes = list(executor.run(trials, "HEAD", cluster))
         status = int(any(outcome.error for outcome in outcomes))
         # One that was run before has the name that it got then.
         names = {commit: name for name, commit in experiments()}

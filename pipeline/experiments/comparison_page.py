@@ -95,6 +95,7 @@ def write(path: Path, runs: Sequence[Run], reports: Sequence[dict[str, Any]], se
         verdict_of=comparison.verdict,
         conclusion=comparison.conclusion,
         caveats=comparison.caveats(reports[0], seeds),
+        metrics=_metrics(runs),
         parameters=_differing([run.params() for run in runs]),
         files=_differing_files(runs),
         charts=drawn,
@@ -114,6 +115,13 @@ def _sides(runs: Sequence[Run], reports: Sequence[dict[str, Any]], split: Split)
             accuracies = [mean]
             low, high = metrics.accuracy_interval(mean, reports[0]["accuracy"]["images"])
         yield Side(run.name, run.commit, colour, accuracies, mean, low, high)
+
+
+def _metrics(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Return what each run has of each metric that any of them has."""
+    found = [run.metrics().by_name() for run in runs]
+    names = dict.fromkeys(name for metrics in found for name in metrics)
+    return {name: [metrics.get(name) for metrics in found] for name in names}
 
 
 def _load(run: Run, path: Path, load: Callable[[Path, str], Loaded]) -> Loaded:

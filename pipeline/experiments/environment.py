@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 # The extensions by which numerical libraries choose their code.
-EXTENSIONS = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512", "avx_vnni", "amx")
+EXTENSIONS = ("sse4_2", "avx", "fma", "f16c", "amx")
 
 
 def describe() -> dict[str, Any]:
@@ -20,7 +20,8 @@ def describe() -> dict[str, Any]:
         "cores_usable": _usable_cores(),
         "operating_system": platform.platform(),
         "python": platform.python_version(),
-        "packages": dict(sorted((d.name.lower(), d.version) for d in distributions())),
+        # One that was not installed in full has no name.
+        "packages": dict(sorted((d.name.lower(), d.version) for d in distributions() if d.name)),
     }
 
 

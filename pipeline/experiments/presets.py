@@ -4,6 +4,7 @@ import copy
 import json
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def with_settings(
         changed |= {"model": found.model, "train": found.train}
     try:
         overrides = to_hydra_overrides(settings)
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # Python reads no number of 5,000 digits
         raise PipelineError(str(error).splitlines()[0]) from None
     for override in overrides:
         if override.key_or_group == "seed":
@@ -131,6 +132,8 @@ def check(params: dict[str, Any]) -> None:
         PipelineError: a line for each that is unknown, missing, or of a wrong type or range.
     """
     for name, stage in parse_stages(read(DECLARATIONS, None)).items():
+        if not find_spec(f"stages.{name}"):
+            continue  # a stage of the user's own, which checks what it takes by itself
         check_params(import_module(f"stages.{name}").Params, select(params, stage.params))
 
 

@@ -68,6 +68,9 @@ def test_run_at_once_they_are_what_a_plain_run_gives(project: Project, finished:
         (["2", "-S", "train.epochs"], "Error parsing override 'train.epochs'"),
         (["2", "--preset", "mlp,"], "'' is not a preset; allowed are cnn, mlp, resnet"),
         (["2", "--preset", ""], "'' is not a preset; allowed are cnn, mlp, resnet"),
+        (["2", "-S", f"train.epochs={'9' * 5_000}"], "Exceeds the limit (4300 digits)"),
+        (["2", "--workers", "2"], "--workers: no effect without --run"),
+        (["2", "--scheduler", "tls://head:8786"], "--scheduler: no effect without --run"),
         (["2", "--name", "a/b"], "DVC: Invalid exp name a/b-0"),
     ],
 )
@@ -89,3 +92,11 @@ def test_where_dvc_would_lose_them_nothing_is_queued(finished: Project, tmp_path
     assert done.returncode == 1
     assert "this is a shallow clone, in which DVC loses experiments" in done.stderr
     assert "git fetch --unshallow" in done.stderr
+
+
+def test_a_stage_of_the_users_own_does_not_matter(project: Project) -> None:
+    declared = yaml.safe_load((project.path / "dvc.yaml").read_text())
+    declared["stages"]["export"] = {"cmd": "cp models/model.keras exported", "outs": ["exported"]}
+    (project.path / "dvc.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    project.commit("Export")
+    assert "Queued own-0." in project.ok("python", "-m", "pipeline", "seeds", "1", "--name", "own")

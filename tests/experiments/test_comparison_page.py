@@ -53,6 +53,7 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
         (HOSTILE, "--test", "--html", "pages/test.html"),
         (HOSTILE, "--seeds", "--html", "pages/seeds.html"),
         ("seed-0", "--html", "pages/noise.html"),
+        ("main", "seed-0", "--html", "pages/three.html"),
         (HOSTILE, *["wider", "main"] * 3, "--html", "pages/eight.html"),
     ):
         status, printed = compare(project, "main", *arguments)
@@ -71,6 +72,7 @@ def add_second_seed(project: Project, name: str, number: int) -> None:
     metrics, content = json.loads(file.read_text()), yaml.safe_load(lock.read_text())
     metrics["validation"]["accuracy"] -= 0.01
     metrics["validation"]["loss"] -= 0.00001
+    metrics["validation"]["own_metric"] = 0.5
     file.write_text(json.dumps(metrics))
     content["stages"]["train"]["params"]["params.yaml"]["seed"] = 1
     for out in content["stages"]["evaluate"]["outs"]:
@@ -115,6 +117,12 @@ def test_no_difference_is_shown_as_minus_zero(chromium: Browser, compared: Proje
         assert metrics["validation.loss"][-1] == "+0.0000"
         assert "0.0000" in browser.texts(".lead")[0]
         assert f"{MINUS}0.0000" not in browser.texts("body")[0]
+
+
+def test_a_metric_that_some_runs_lack(chromium: Browser, compared: Project) -> None:
+    with opened(chromium, compared.path / "pages/three.html") as browser:
+        metrics = {row[0]: row[1:] for row in cells(browser, "metrics")}
+    assert metrics["validation.own_metric"] == ["", "", "0.5000"]
 
 
 def test_the_verdict_and_what_differs(browser: Browser, compared: Project) -> None:

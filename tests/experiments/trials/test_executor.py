@@ -199,6 +199,11 @@ def test_what_is_refused_before_anything_runs(small: Project) -> None:
     for number in ("0", "-1"):
         message = refused("a:seed=1", "--workers", number)
         assert message == f"error: --workers is {number}; it has to be at least 1"
+    assert "--scheduler is empty" in refused("a:seed=1", "--scheduler", "")
+    both = refused("a:seed=1", "--scheduler", "127.0.0.1:8786", "--workers", "2")
+    assert both.startswith("error: --workers is for this machine")
+    message = refused("a:seed=1", "--tls-key", "key.pem", "--insecure")
+    assert message == "error: --tls-key, --insecure: no effect without --scheduler"
     small.set_params({"seed": 5})
     (small.path / "data/own/new").touch()
     (small.path / "notes.txt").touch()
