@@ -59,7 +59,7 @@ def _update(checked: list[str], run: list[str] | None, cluster: Cluster) -> int:
         print(f"{name}: {'; '.join(differences) or 'the same; row updated'}", flush=True)
         status |= bool(differences)
     if run is not None:
-        status |= bool(recording.run(sections, table, run or list(rows), cluster))
+        status |= not recording.run(sections, table, run or list(rows), cluster)
     save_table(sections, table)
     page.write(sections, table)
     print(f"{TABLE} and {PAGE} are written")

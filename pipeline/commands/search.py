@@ -44,6 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise PipelineError(
             f"{error.name} is not installed; `make .venv/installed-search` installs it"
         ) from None
+    presets.check(load_yaml(PARAMS_FILE))
     commit = resolve("HEAD")
     with alone("search"), kept(_cluster.cluster(arguments)) as cluster:
         run_trials = partial(run, revision=commit, cluster=cluster)
@@ -62,9 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _data() -> tuple[str, ...]:
     """Return what makes trials run on synthetic images where Fashion-MNIST is out of reach."""
-    params = load_yaml(PARAMS_FILE)
-    presets.check(params)
-    data = params["data"]
+    data = load_yaml(PARAMS_FILE)["data"]
     if data["source"] != "fashion-mnist" or reachable(data["mirrors"]):
         return ()
     print(

@@ -134,7 +134,8 @@ def _compare_groups(runs: Sequence[Run], split: Split) -> list[dict[str, Any]]:
                 "its parameters in the workspace, `python -m pipeline seeds 5` queues more"
             )
     base, *others = (_describe(run, group) for run, group in zip(runs, groups, strict=True))
-    means = [compare_means(_values(base), _values(other)) for other in others]
+    first, *rest = (list(accuracies.values()) for accuracies in groups)
+    means = [compare_means(first, other) for other in rest]
     return [
         {
             "base": base,
@@ -145,10 +146,6 @@ def _compare_groups(runs: Sequence[Run], split: Split) -> list[dict[str, Any]]:
         }
         for other, difference in zip(others, means, strict=True)
     ]
-
-
-def _values(group: dict[str, Any]) -> list[float]:
-    return list(group["accuracies"].values())
 
 
 def _describe(run: Run, accuracies: dict[int, float]) -> dict[str, Any]:

@@ -95,11 +95,10 @@ def write(path: Path, runs: Sequence[Run], reports: Sequence[dict[str, Any]], se
         verdict_of=comparison.verdict,
         conclusion=comparison.conclusion,
         caveats=comparison.caveats(reports[0], seeds),
-        metrics=_metrics(runs),
         parameters=_differing([run.params() for run in runs]),
         files=_differing_files(runs),
         charts=drawn,
-        **({} if seeds else _by_image(runs, split, description)),
+        **({} if seeds else {"metrics": _metrics(runs)} | _by_image(runs, split, description)),
     )
     write_bytes(path, html.encode())
 

@@ -91,14 +91,10 @@ compares two rows.
 def _frontier(groups: list[Group], picture: Path) -> str:
     untimed = [group.name for group in groups if group.cost is None]
     single = [group.name for group in groups if len(group.members) < 2]
-    notes = [
-        f"\nNot among them, {reason}: {', '.join(names)}.\n"
-        for reason, names in (
-            ("for lack of comparable timings", untimed),
-            ("for a single seed", single),
-        )
-        if names
-    ]
+    notes = _notes(
+        "Not among them, for",
+        {"lack of comparable timings": untimed, "a single seed": single},
+    )
     best = frontier(groups)
     listed = _table(best) if best else "There are none.\n"
     return f"""## {FRONTIER}
@@ -108,7 +104,7 @@ is worse than a cheaper one, or within noise of it.
 
 ![Validation accuracy against CPU seconds, on a logarithmic axis]({picture})
 
-{listed}{"".join(notes)}"""
+{listed}{notes}"""
 
 
 def _section(section: ResultsSection, groups: dict[str, Group], picture: Path | None) -> str:
@@ -189,12 +185,17 @@ def _timing_note(groups: list[Group]) -> str:
     busy = [
         f"{group.name} (load {median(group.values('load')):.1f})" for group in groups if group.busy
     ]
-    notes = [
-        f"\nNot comparable in seconds, since {reason}: {', '.join(rows)}.\n"
-        for reason, rows in (("timed on another machine", others), ("the machine was busy", busy))
-        if rows
-    ]
-    return "".join(notes)
+    return _notes(
+        "Not comparable in seconds, since",
+        {"timed on another machine": others, "the machine was busy": busy},
+    )
+
+
+def _notes(what: str, rows: dict[str, list[str]]) -> str:
+    """Name the rows of which something is to be said, for each reason that there are any for."""
+    return "".join(
+        f"\n{what} {reason}: {', '.join(names)}.\n" for reason, names in rows.items() if names
+    )
 
 
 def _table(groups: list[Group]) -> str:

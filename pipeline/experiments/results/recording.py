@@ -34,25 +34,23 @@ def due(rows: list[Row], table: Table) -> list[Trial]:
     return trials
 
 
-def run(
-    sections: list[ResultsSection], table: Table, names: list[str], cluster: Cluster
-) -> list[str]:
+def run(sections: list[ResultsSection], table: Table, names: list[str], cluster: Cluster) -> bool:
     """Run what is due of the rows of these names, and add it to the table, saved after each.
 
     Where each experiment has this machine to itself, its time is known in K as well.
 
     Returns:
-        The names of the experiments that failed.
+        Whether none failed.
     """
     rows = [row for section in sections for row in section.rows if row.name in names]
     trials = due(rows, table)
     alone = bool(trials) and cluster.workers == 1 and not cluster.scheduler
     before = plain_keras.seconds() if alone else None
-    added, failed = [], []
+    added, complete = [], True
     for outcome in executor.run(trials, "HEAD", cluster):
         name = outcome.trial.name
         if not outcome.commit:
-            failed.append(name)
+            complete = False
             continue
         files = partial(read, commit=outcome.commit)
         result = Result.of(name, files, outcome.log, outcome.machine or "unknown")
@@ -70,7 +68,7 @@ def run(
         )
         for name in added:
             table[name] = replace(table[name], unit=round((before + after) / 2, 2))
-    return failed
+    return complete
 
 
 def check(row: Row, table: Table) -> list[str]:

@@ -74,6 +74,13 @@ class Study:
             self._run_batch(range(len(told), len(told) + len(proposed)))
             yield
 
+    def told(self) -> list[FrozenTrial]:
+        """Return the trials of the batches that are over."""
+        trials = self.record.trials
+        running = [trial.number for trial in trials if not trial.state.is_finished()]
+        complete = min(running, default=len(trials)) // self.search.batch
+        return trials[: complete * self.search.batch]
+
     def ranking(self) -> list[FrozenTrial]:
         """Return the complete trials, the best first."""
         complete = self.record.get_trials(states=[TrialState.COMPLETE])
@@ -118,13 +125,6 @@ class Study:
 
     def _experiment(self, trial: FrozenTrial) -> str:
         return f"{self.name}-{trial.number}"
-
-    def told(self) -> list[FrozenTrial]:
-        """Return the trials of the batches that are over."""
-        trials = self.record.trials
-        running = [trial.number for trial in trials if not trial.state.is_finished()]
-        complete = min(running, default=len(trials)) // self.search.batch
-        return trials[: complete * self.search.batch]
 
     def _run_batch(self, numbers: Sequence[int]) -> None:
         """Run trials, and tell Optuna in order what came of them."""
